@@ -1,0 +1,134 @@
+"""What happened. Facts are appended to the journal and never change; the state is their fold."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from guarded_rollout.core.canonical import canonical
+from guarded_rollout.core.gates import Verdict
+from guarded_rollout.core.plan import Plan, Step
+from guarded_rollout.core.problems import Why
+from guarded_rollout.core.series import Observation
+
+Outcome = dict[str, Any]
+"""What a step reports: JSON values only."""
+
+
+class Lane(StrEnum):
+    """Who judged: the gates at a look, or the probes that run every second."""
+
+    GATES = "gates"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A rollout began with this plan. From here on the configuration is not read again."""
+
+    plan: Plan
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegan:
+    """The intent, committed before the effect."""
+
+    step: Step
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """The outcome, committed after the effect."""
+
+    step: Step
+    outcome: Outcome = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """The effect did not come about."""
+
+    step: Step
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Something was seen during the watch."""
+
+    seen: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdicts at `elapsed` seconds of watching."""
+
+    elapsed: float
+    verdicts: tuple[Verdict, ...]
+    lane: Lane = Lane.GATES
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackAsked:
+    """A person wants the old version back. There is no cancel: this runs the same steps."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteAsked:
+    """A person takes the candidate as it is."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A controller found this rollout without one and carries on."""
+
+    by: str
+
+
+Fact = (
+    Started
+    | StepBegan
+    | StepDone
+    | StepFailed
+    | Observed
+    | Judged
+    | RollbackAsked
+    | PromoteAsked
+    | Adopted
+)
+
+KINDS: dict[str, type[Fact]] = {
+    "started": Started,
+    "step-began": StepBegan,
+    "step-done": StepDone,
+    "step-failed": StepFailed,
+    "observed": Observed,
+    "judged": Judged,
+    "rollback-asked": RollbackAsked,
+    "promote-asked": PromoteAsked,
+    "adopted": Adopted,
+}
+_NAMES = {fact: name for name, fact in KINDS.items()}
+
+
+def encode(fact: Fact) -> tuple[str, bytes]:
+    """The fact's kind and its canonical JSON: equal facts give equal bytes."""
+    return _NAMES[type(fact)], canonical(fact)
+
+
+def decode(kind: str, body: bytes) -> Fact:
+    """The fact again. Raises ValueError for an unknown kind or a body that does not fit it."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of fact: {kind!r}")
+    fact: Fact = msgspec.json.decode(body, type=KINDS[kind])
+    return fact

@@ -1,0 +1,210 @@
+"""The documents' four threshold gates. Each answers pass, breach or unknown, with its numbers.
+
+A gate with too few samples is *unknown*: it neither passes nor breaches.
+Every limit is strict: `threshold: 2` for health means the third failure in a row breaches.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from guarded_rollout.core.series import (
+    Series,
+    candidate_durations,
+    candidate_increase,
+    quantile,
+    window,
+)
+
+
+class Answer(StrEnum):
+    """What a gate says."""
+
+    PASS = "pass"  # noqa: S105 - a verdict
+    BREACH = "breach"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One gate's answer and the numbers behind it, in the unit that `reason` names."""
+
+    gate: str
+    answer: Answer
+    reason: str
+    value: float | None = None
+    limit: float | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthGate:
+    """Breach after more than `threshold` looks in a row at which the candidate was not healthy."""
+
+    threshold: int
+    name: str = "healthFailures"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRateGate:
+    """Breach when more than `threshold` percent failed within the last `window` seconds."""
+
+    threshold: float
+    window: float
+    minimum: int = 20
+    name: str = "extractionFailureRate"
+
+
+@dataclass(frozen=True, slots=True)
+class DurationGate:
+    """Breach when the 95th percentile within `window` seconds is above `threshold` milliseconds."""
+
+    threshold: float
+    window: float
+    minimum: int = 20
+    name: str = "p95HashTime"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueGate:
+    """Breach when more than `threshold` items wait for a person."""
+
+    threshold: float
+    name: str = "lowConfidenceQueue"
+
+
+Gate = HealthGate | FailureRateGate | DurationGate | QueueGate
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The four gates of one environment."""
+
+    health: HealthGate
+    failure_rate: FailureRateGate
+    duration: DurationGate
+    queue: QueueGate
+
+    def all(self) -> tuple[Gate, ...]:
+        """In the order in which they are reported."""
+        return (self.health, self.failure_rate, self.duration, self.queue)
+
+
+def judge_all(gates: Gates, series: Series) -> tuple[Verdict, ...]:
+    """Every gate's verdict on what was seen so far."""
+    return tuple(judge(gate, series) for gate in gates.all())
+
+
+def judge(gate: Gate, series: Series) -> Verdict:
+    """One gate's verdict. Pure: the same series always gets the same verdict."""
+    match gate:
+        case HealthGate():
+            return _health(gate, series)
+        case FailureRateGate():
+            return _failure_rate(gate, series)
+        case DurationGate():
+            return _duration(gate, series)
+        case QueueGate():
+            return _queue(gate, series)
+        case _:
+            assert_never(gate)
+
+
+def overall(verdicts: tuple[Verdict, ...]) -> Answer:
+    """One breach is a breach; without one, one unknown is unknown; nothing judged is unknown."""
+    answers = {verdict.answer for verdict in verdicts}
+    if Answer.BREACH in answers:
+        return Answer.BREACH
+    return Answer.PASS if answers == {Answer.PASS} else Answer.UNKNOWN
+
+
+def _unknown(gate: Gate, reason: str, samples: int = 0) -> Verdict:
+    return Verdict(gate.name, Answer.UNKNOWN, reason, None, gate.threshold, samples)
+
+
+def _health(gate: HealthGate, series: Series) -> Verdict:
+    asked = [
+        seen.candidate.healthy
+        for seen in series
+        if seen.look is not None and seen.candidate.healthy is not None
+    ]
+    if not asked:
+        return _unknown(gate, "no health check was answered or refused yet")
+    failed = 0
+    for healthy in reversed(asked):
+        if healthy:
+            break
+        failed += 1
+    breached = failed > gate.threshold
+    return Verdict(
+        gate.name,
+        Answer.BREACH if breached else Answer.PASS,
+        f"{failed} failed health checks in a row (limit: more than {gate.threshold})",
+        float(failed),
+        gate.threshold,
+        len(asked),
+    )
+
+
+def _failure_rate(gate: FailureRateGate, series: Series) -> Verdict:
+    recent = window(series, gate.window)
+    total = candidate_increase(recent, lambda reading: reading.total)
+    bad = candidate_increase(recent, lambda reading: reading.bad)
+    minutes = f"{gate.window / 60:g} min"
+    if total is None or bad is None:
+        return _unknown(gate, f"no two samples of the counters within {minutes}")
+    samples = int(total)
+    if samples < gate.minimum:
+        return _unknown(
+            gate, f"{samples} requests within {minutes}, {gate.minimum} are needed", samples
+        )
+    percent = 100.0 * bad / total
+    return Verdict(
+        gate.name,
+        Answer.BREACH if percent > gate.threshold else Answer.PASS,
+        f"{percent:.1f} % failed "
+        f"({bad:.0f} of {total:.0f} within {minutes}, limit {gate.threshold:g} %)",
+        percent,
+        gate.threshold,
+        samples,
+    )
+
+
+def _duration(gate: DurationGate, series: Series) -> Verdict:
+    histogram = candidate_durations(window(series, gate.window))
+    p95 = quantile(histogram, 0.95) if histogram is not None else None
+    minutes = f"{gate.window / 60:g} min"
+    if p95 is None:
+        return _unknown(gate, f"no durations within {minutes}")
+    if p95.samples < gate.minimum:
+        return _unknown(
+            gate, f"{p95.samples} samples within {minutes}, {gate.minimum} are needed", p95.samples
+        )
+    above, up_to = p95.above * 1000, p95.up_to * 1000
+    numbers = (
+        f"p95 is between {above:g} and {up_to:g} ms "
+        f"({p95.samples} samples within {minutes}, limit {gate.threshold:g} ms)"
+    )
+    if above >= gate.threshold:
+        return Verdict(gate.name, Answer.BREACH, numbers, above, gate.threshold, p95.samples)
+    if up_to <= gate.threshold:
+        return Verdict(gate.name, Answer.PASS, numbers, up_to, gate.threshold, p95.samples)
+    return _unknown(gate, f"{numbers}: the limit lies inside a bucket, add it to the buckets")
+
+
+def _queue(gate: QueueGate, series: Series) -> Verdict:
+    last = series[-1].candidate.readings if series else ()
+    lengths = [reading.queue for reading in last if reading.queue is not None]
+    if not lengths:
+        return _unknown(gate, "no replica reported the queue's length")
+    length = max(
+        lengths
+    )  # replicas share one queue; the newest count is the highest while it grows
+    return Verdict(
+        gate.name,
+        Answer.BREACH if length > gate.threshold else Answer.PASS,
+        f"{length:.0f} items wait (limit {gate.threshold:g})",
+        length,
+        gate.threshold,
+        len(lengths),
+    )

@@ -1,0 +1,35 @@
+"""Which backups may go. Never the newest verified one, never another environment's."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One archive. `file` is relative to the root, `created` in Unix seconds, `size` in bytes."""
+
+    file: str
+    environment: str
+    created: float
+    size: int
+    sha256: str
+    verified: bool
+    release: str | None = None
+    schema: str | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def expired(
+    backups: Iterable[Backup], environment: str, now: float, keep_days: float
+) -> tuple[Backup, ...]:
+    """The environment's backups older than `keep_days`, oldest first, without the newest verified.
+
+    When none is verified, none is expired: an unreadable backup is still more than nothing.
+    """
+    mine = sorted((b for b in backups if b.environment == environment), key=lambda b: b.created)
+    verified = [backup for backup in mine if backup.verified]
+    if not verified:
+        return ()
+    return tuple(b for b in mine if b is not verified[-1] and now - b.created > keep_days * DAY)

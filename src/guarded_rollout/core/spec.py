@@ -1,0 +1,156 @@
+"""What was asked for: the service, its environment, its gates. Frozen into the plan as data."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from guarded_rollout.core.gates import Gates
+from guarded_rollout.core.schedule import Schedule
+
+
+class Strategy(StrEnum):
+    """How traffic moves to the candidate."""
+
+    BLUE_GREEN = "blue-green"
+
+
+class Tier(StrEnum):
+    """How soon a smoke check runs: `critical` before any user sees a release."""
+
+    CRITICAL = "critical"
+    STANDARD = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One immutable version of a service. `digest`: SHA-256 of everything it is built from."""
+
+    service: str
+    version: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """A short name for folders and screens, e.g. `1.2.0-3f9c0a1b2c4d`."""
+        return f"{self.version}-{self.digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One smoke check: a request, and what a healthy service answers to it."""
+
+    name: str
+    path: str
+    method: str = "GET"
+    tier: Tier = Tier.CRITICAL
+    body_file: str | None = None
+    content_type: str | None = None
+    status: int = 200
+    contains: str | None = None
+    within_ms: float = 2000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """How the service migrates its schema: an Alembic configuration inside the built release."""
+
+    alembic_ini: str
+    lock_timeout_seconds: float = 5.0
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetricNames:
+    """Where the gates' numbers stand in the service's Prometheus metrics.
+
+    Fields:
+        failures_counter: a counter with one label that tells good from bad.
+        failures_label: `label=value` of the bad ones.
+        duration_histogram: a histogram in seconds.
+        queue_gauge: a gauge: items that wait for a person.
+    """
+
+    failures_counter: str
+    failures_label: str
+    duration_histogram: str
+    queue_gauge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as its repository describes it. Paths are relative to rollout.toml's folder."""
+
+    name: str
+    source: str
+    start: tuple[str, ...]
+    health_path: str
+    metrics_path: str
+    metrics: MetricNames
+    checks: tuple[Check, ...]
+    migrations: Migrations | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    ready_seconds: float = 30.0
+    drain_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAddress:
+    """Where the data lives. `path` for SQLite; the rest for PostgreSQL. Never a password."""
+
+    kind: str
+    path: str | None = None
+    host: str | None = None
+    port: int | None = None
+    name: str | None = None
+    user: str | None = None
+
+
+class AtTheEnd(StrEnum):
+    """What happens when a gate is still unknown after the window and its extension."""
+
+    HOLD = "hold"
+    ROLL_BACK = "roll-back"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPolicy:
+    """How an environment is watched.
+
+    Units: seconds. `extend_seconds` is how much longer to look when a gate is still unknown at
+    the end of the window. `synthetic_per_second` sends the smoke checks through the proxy
+    during the watch, for environments without users.
+    """
+
+    schedule: Schedule
+    auto_rollback: bool
+    probe_seconds: float = 1.0
+    scrape_seconds: float = 5.0
+    extend_seconds: float = 0.0
+    unknown: AtTheEnd = AtTheEnd.HOLD
+    synthetic_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One place a service runs in."""
+
+    name: str
+    listen_host: str
+    listen_port: int
+    replicas: int
+    database: DatabaseAddress
+    gates: Gates
+    watch: WatchPolicy
+    strategy: Strategy = Strategy.BLUE_GREEN
+    retention_days: int = 7
+    config_files: tuple[str, ...] = ()
+    data_dirs: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A service in one environment: everything a plan is made from."""
+
+    service: Service
+    environment: Environment
+    warnings: tuple[str, ...] = field(default=())

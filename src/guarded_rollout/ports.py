@@ -1,0 +1,344 @@
+"""The outside world, as the engine sees it. Each verb that changes something may be asked twice,
+and has a verb that looks: after a crash the engine looks before it acts.
+
+Verbs raise `problems.Broken` (the world failed), `problems.BadInput` (a file or value is wrong),
+`problems.Busy` (somebody else is at it) or `problems.Interrupted` (`control.stopped()` was true).
+Paths are absolute unless said otherwise; times are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from guarded_rollout.core.facts import Fact, Started
+from guarded_rollout.core.retention import Backup
+from guarded_rollout.core.series import ProxyReading, Reading
+from guarded_rollout.core.spec import Check, MetricNames, Migrations, Release, Service
+
+
+class Clock(Protocol):
+    """Time, so that tests can own it."""
+
+    def now(self) -> float:
+        """Unix seconds. May jump."""
+
+    def monotonic(self) -> float:
+        """Seconds since some start. Never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Control(Protocol):
+    """Handed to every long verb."""
+
+    def stopped(self) -> bool:
+        """True: stop soon, leave nothing half done, raise Interrupted."""
+
+    def say(self, text: str) -> None:
+        """One line of progress for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A release on disk: read-only, named by its digest. `head`: the schema revision it needs."""
+
+    release: Release
+    folder: Path
+    head: str | None
+
+
+class Builder(Protocol):
+    """Makes releases from source."""
+
+    def describe(self, service: Service, source: Path) -> Release:
+        """Look: the release this source would give. Reads, never writes."""
+
+    def built(self, release: Release) -> Built | None:
+        """Look: the release on disk, whole, or None."""
+
+    def build(self, service: Service, source: Path, release: Release, control: Control) -> Built:
+        """Build it into its own folder, all or nothing. BadInput if the source changed since."""
+
+    def releases(self, service: str) -> tuple[Release, ...]:
+        """Look: what is on disk."""
+
+    def remove(self, release: Release) -> None:
+        """Delete it. No release, no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to run. `{python} {folder} {socket} {replica}` in argv are filled in per replica."""
+
+    built: Built
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One supervised process. `restarts`: how often its supervisor started it again."""
+
+    name: str
+    socket: Path
+    alive: bool
+    pid: int | None
+    restarts: int
+    last_exit: str | None
+    log: Path
+
+
+class Target(Protocol):
+    """Runs releases. Replicas outlive whoever started them."""
+
+    def start(self, launch: Launch) -> tuple[Replica, ...]:
+        """See to it that these replicas are supervised. Running ones are adopted, not restarted."""
+
+    def replicas(self, release: Release) -> tuple[Replica, ...]:
+        """Look: the release's replicas, by name; empty when it is not started."""
+
+    def started(self, service: str) -> tuple[Release, ...]:
+        """Look: the releases that have replicas, running or dying."""
+
+    def stop(self, release: Release, drain_seconds: float) -> None:
+        """SIGTERM, wait for the drain, then SIGKILL. Not running: no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """The replicas that traffic can be sent to, by the release's name."""
+
+    release: str
+    sockets: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where traffic goes: all of it to `to`; `standby` is kept warm and answers when `to` is gone.
+
+    `to` None: nothing is deployed, the proxy answers 503. `fence`: the lease that asked.
+    """
+
+    to: Arm | None
+    standby: Arm | None
+    fence: int
+
+
+class Traffic(Protocol):
+    """The proxy in front of the replicas."""
+
+    def start(self) -> None:
+        """See to it that the proxy runs with its last good routes. Broken if its port is taken."""
+
+    def running(self) -> bool:
+        """Look: the proxy answers."""
+
+    def route(self, route: Route) -> None:
+        """Shift in one change; returns when the proxy has taken it up. A stale fence is refused.
+
+        Broken when the proxy rejects it or `to` has no healthy replica: then nothing has moved.
+        """
+
+    def routed(self) -> Route | None:
+        """Look: the route that is live in the proxy; None when the proxy does not run."""
+
+    def drain(self, release: str, seconds: float) -> bool:
+        """Wait until the release has no request in flight. False: it still has after `seconds`."""
+
+    def readings(self) -> Mapping[str, ProxyReading]:
+        """Look: the proxy's counters per release name."""
+
+    def stop(self) -> None:
+        """End the proxy. Not running: no error."""
+
+
+class Database(Protocol):
+    """The service's data."""
+
+    def url(self) -> str:
+        """As SQLAlchemy writes it, without a password."""
+
+    def exists(self) -> bool:
+        """Look: there is a database. Broken when it cannot be reached, Busy when it is locked."""
+
+    def revision(self) -> str | None:
+        """Look: the schema's revision; None before the first migration."""
+
+    def rows(self) -> Mapping[str, int]:
+        """Look: rows per table."""
+
+    def dump(self, to: Path, control: Control) -> Mapping[str, int]:
+        """Write a consistent copy while writers write. Returns the copy's rows per table."""
+
+    def prove(self, dump: Path) -> Mapping[str, int]:
+        """Look: open the copy, check its integrity, count its rows. Broken if it is unsound."""
+
+
+class Migrator(Protocol):
+    """Moves the schema. A migration that fails leaves the schema as it was."""
+
+    def up(self, built: Built, migrations: Migrations, control: Control) -> None:
+        """To the release's head. Already there: nothing happens."""
+
+    def preview(self, built: Built, migrations: Migrations) -> str:
+        """The SQL that `up` would run now."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """What to put into a backup, and what to write down about it. Files relative to the root."""
+
+    environment: str
+    release: str | None
+    by: str
+    reason: str
+    files: tuple[str, ...]
+
+
+class Archive(Protocol):
+    """Backups: a plain zip and its `.sha256`, written whole, read back."""
+
+    def create(self, request: BackupRequest, database: Database, control: Control) -> Backup:
+        """Write and verify one. On any failure nothing is left behind."""
+
+    def verify(self, file: Path, environment: str, database: Database) -> Backup:
+        """Look: checksum, every member, the dump inside. Raises naming file and what is wrong."""
+
+    def backups(self) -> tuple[Backup, ...]:
+        """Look: all of them, newest first; `verified` means their checksum fits."""
+
+    def remove(self, backup: Backup) -> None:
+        """Delete one and its checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to send a request: a unix socket or a port on a host."""
+
+    socket: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back. `status` None: nothing did, `problem` says why. `ms` is the time it took."""
+
+    status: int | None
+    body: bytes
+    ms: float
+    problem: str | None = None
+
+
+class Web(Protocol):
+    """HTTP requests of the guard itself: probes, scrapes, smoke checks. Never raises."""
+
+    def get(self, address: Address, path: str, timeout: float) -> Answered:
+        """GET."""
+
+    def check(self, address: Address, check: Check, body: bytes | None) -> Answered:
+        """Send a smoke check's request."""
+
+    def metrics(
+        self, address: Address, path: str, names: MetricNames, instance: str, timeout: float
+    ) -> Reading | str:
+        """Scrape Prometheus text. A string says why there is no reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal."""
+
+    seq: int
+    rollout: str
+    at: float
+    fact: Fact
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A rollout as the journal lists it. `ended`: the ending phase, None while it lives."""
+
+    rollout: str
+    environment: str
+    kind: str
+    began: float
+    ended: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write for an environment. `fence` rises with every claim."""
+
+    environment: str
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds an environment's lease, and until when (Unix seconds, the journal's clock)."""
+
+    owner: str
+    pid: int
+    until: float
+    alive: bool
+
+
+class Behind(Exception):  # noqa: N818 - not an error: read on and decide again
+    """Somebody appended since you last read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The result of checking the hash chain. `broken_at`: the first entry that does not fit."""
+
+    entries: int
+    rollouts: int
+    broken_at: int | None
+    problem: str | None
+    head: str
+
+
+class Journal(Protocol):
+    """Append-only, hash-chained, fsynced. See docs/decisions.md for the rules it keeps."""
+
+    def begin(self, environment: str, rollout: str, fact: Started, *, exclusive: bool) -> Entry:
+        """Open a rollout. Busy names the active one when `exclusive` and there is one."""
+
+    def append(
+        self, lease: Lease | None, rollout: str, fact: Fact, *, after: int, ended: str | None = None
+    ) -> Entry:
+        """Append one fact. `after`: the rollout's last entry known to the caller, else Behind.
+
+        With a stale lease: Busy, and nothing is written. Without one only what a person asks
+        (RollbackAsked, PromoteAsked) is accepted. `ended` closes the rollout in the same commit.
+        """
+
+    def entries(self, rollout: str, after: int = 0) -> tuple[Entry, ...]:
+        """Look: the rollout's entries with a higher seq, in order."""
+
+    def active(self, environment: str) -> Known | None:
+        """Look: the environment's exclusive rollout that has not ended."""
+
+    def known(self, environment: str | None = None) -> tuple[Known, ...]:
+        """Look: rollouts, newest first."""
+
+    def claim(self, environment: str, owner: str) -> Lease:
+        """Take the lease. Busy says who holds it, until when."""
+
+    def renew(self, lease: Lease) -> None:
+        """Heartbeat. Busy when the lease is lost."""
+
+    def release(self, lease: Lease) -> None:
+        """Give it back. Lost already: no error."""
+
+    def holder(self, environment: str) -> Holder | None:
+        """Look: who holds the lease; None when nobody does."""
+
+    def verify(self) -> Audit:
+        """Look: walk the chain from the first entry."""

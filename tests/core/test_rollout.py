@@ -1,0 +1,452 @@
+"""The state machine: what may happen, what never may, and that crashes change nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guarded_rollout.core.facts import (
+    KINDS,
+    Adopted,
+    Fact,
+    Judged,
+    Lane,
+    Observed,
+    PromoteAsked,
+    RollbackAsked,
+    Started,
+    StepBegan,
+    StepDone,
+    StepFailed,
+    decode,
+    encode,
+)
+from guarded_rollout.core.gates import Answer, Verdict, judge_all
+from guarded_rollout.core.plan import Kind, Plan, Situation, Step, make_plan, way_back
+from guarded_rollout.core.problems import NotPossible, Why
+from guarded_rollout.core.rollout import (
+    ATTEMPTS,
+    ENDINGS,
+    TABLE,
+    Hold,
+    ImpossibleFact,
+    Judge,
+    Perform,
+    Phase,
+    State,
+    Stop,
+    WaitForPerson,
+    Watch,
+    advance,
+    exit_code,
+    next_action,
+    replay,
+)
+from guarded_rollout.core.spec import AtTheEnd, WatchPolicy
+from guarded_rollout.testing import examples
+
+TOUCHING = {Step.MIGRATE, Step.START, Step.SHIFT}
+
+
+@dataclass
+class World:
+    """What a run leaves behind: effects counted once each, whatever was asked twice."""
+
+    broken: frozenset[Step] = frozenset()
+    sick_from: float | None = None
+    baseline_sick: bool = False
+    done: list[Step] = field(default_factory=list)
+
+    def perform(self, step: Step) -> Fact:
+        if step in self.broken:
+            return StepFailed(step, Why(f"{step} does not work here", "mend it"))
+        if step not in self.done:
+            self.done.append(step)
+        return StepDone(step, {"verified": True} if step is Step.BACKUP else {})
+
+
+class PowerCut(Exception):
+    """The controller is gone."""
+
+
+def drive(
+    plan: Plan, world: World, journal: list[Fact], cut: Callable[[str], None] = lambda _: None
+) -> State:
+    """A controller in small: read the journal, do what the core says, write facts down."""
+
+    def write(fact: Fact) -> None:
+        cut("before")
+        journal.append(fact)
+        cut("after")
+
+    if not journal:
+        write(Started(plan, "ops"))
+    elif not replay(journal).ended:
+        journal.append(Adopted("ops-2"))
+    for _ in range(500):
+        state = replay(journal)
+        match next_action(state):
+            case Stop() | WaitForPerson():
+                return state
+            case Perform(step=step, attempt=attempt):
+                write(StepBegan(step, attempt))
+                outcome = world.perform(step)
+                write(outcome)
+            case Watch(until=until):
+                if state.phase is Phase.HOLDING and state.looks > 20:
+                    return state
+                sick = world.sick_from is not None and until >= world.sick_from
+                requests = until * 10
+                write(
+                    Observed(
+                        examples.seen(
+                            until,
+                            look=state.looks + 1,
+                            healthy=not sick,
+                            baseline_healthy=not world.baseline_sick,
+                            requests=requests,
+                            failed=requests if sick else 0,
+                        )
+                    )
+                )
+            case Judge():
+                assert state.plan is not None
+                gates = state.plan.spec.environment.gates
+                write(Judged(state.elapsed, judge_all(gates, state.series)))
+    raise AssertionError("the rollout never came to rest")
+
+
+SCENARIOS = {
+    "a good release is promoted": (World(), Phase.DONE),
+    "a migration that fails": (World(broken=frozenset({Step.MIGRATE})), Phase.ROLLED_BACK),
+    "a release that does not start": (World(broken=frozenset({Step.START})), Phase.ROLLED_BACK),
+    "a release that fails its smoke": (World(broken=frozenset({Step.SMOKE})), Phase.ROLLED_BACK),
+    "a shift that fails": (World(broken=frozenset({Step.SHIFT})), Phase.ROLLED_BACK),
+    "a release that turns sick": (World(sick_from=30), Phase.ROLLED_BACK),
+    "no backup": (World(broken=frozenset({Step.BACKUP})), Phase.REFUSED),
+    "preflight fails": (World(broken=frozenset({Step.PREFLIGHT})), Phase.REFUSED),
+    "both versions sick": (World(sick_from=30, baseline_sick=True), Phase.HOLDING),
+    "the way back fails": (
+        World(sick_from=30, broken=frozenset({Step.RETURN})),
+        Phase.STUCK,
+    ),
+    "tidying up fails": (World(broken=frozenset({Step.PRUNE})), Phase.DONE),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_each_story_ends_as_told(name):
+    """Every scenario comes to rest where its title says."""
+    told, ending = SCENARIOS[name]
+    world = World(told.broken, told.sick_from, told.baseline_sick)
+    assert drive(examples.plan(), world, []).phase is ending
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_ending_does_not_depend_on_where_the_power_goes(name):
+    """Cut before or after every single fact, once and twice over: same ending, same effects."""
+    told, ending = SCENARIOS[name]
+    reference: list[Fact] = []
+    quiet = World(told.broken, told.sick_from, told.baseline_sick)
+    drive(examples.plan(), quiet, reference)
+    cuts = 2 * len(reference)
+    for first in range(cuts):
+        world = World(told.broken, told.sick_from, told.baseline_sick)
+        journal: list[Fact] = []
+        for at in (first, 3):
+            countdown = iter(range(at, -1, -1))
+
+            def cut(_: str, left=countdown) -> None:
+                if next(left, 1) == 0:
+                    raise PowerCut
+
+            try:
+                drive(examples.plan(), world, journal, cut)
+            except PowerCut:
+                continue
+        state = drive(examples.plan(), world, journal)
+        assert state.phase is ending, f"cut at {first}"
+        assert world.done == quiet.done, f"cut at {first}"
+
+
+def test_a_pair_the_table_does_not_have_raises():
+    """Every (phase, fact) pair is either in the table or impossible."""
+    plan = examples.plan()
+    samples = {
+        Started: Started(plan, "ops"),
+        StepBegan: StepBegan(Step.BUILD, 1),
+        StepDone: StepDone(Step.BUILD),
+        StepFailed: StepFailed(Step.BUILD, Why("no")),
+        Observed: Observed(examples.seen(1.0)),
+        Judged: Judged(1.0, ()),
+        RollbackAsked: RollbackAsked("ops", "why"),
+        PromoteAsked: PromoteAsked("ops", "why"),
+        Adopted: Adopted("ops"),
+    }
+    assert set(samples) == set(KINDS.values())
+    for phase in Phase:
+        for kind, fact in samples.items():
+            if kind not in TABLE[phase]:
+                with pytest.raises(ImpossibleFact, match=str(phase)):
+                    advance(State(phase=phase, plan=plan), fact)
+
+
+def test_every_live_phase_of_the_table_can_reach_an_ending():
+    """No phase is a trap, and endings are final."""
+    reaches = set(ENDINGS)
+    for _ in Phase:
+        reaches |= {p for p in Phase if any(to & reaches for to in TABLE[p].values())}
+    assert reaches == set(Phase)
+    assert all(not TABLE[phase] for phase in ENDINGS)
+
+
+CHOICES = st.lists(st.integers(0, 11), min_size=1, max_size=60)
+
+
+def wander(choices: list[int], policy: WatchPolicy, kind: Kind, *, first: bool) -> list[State]:
+    """A random but possible life of a rollout: what the engine, the world and people might do."""
+    state = advance(State(), Started(examples.plan(kind, policy, first=first), "ops"))
+    lived = [state]
+    for choice in choices:
+        fact: Fact
+        action = next_action(state)
+        if choice == 11:
+            fact = RollbackAsked("ann", "no good")
+        elif choice == 10 and state.phase in {Phase.WATCHING, Phase.HOLDING}:
+            fact = PromoteAsked("ann", "good enough")
+        elif choice == 9 and not state.ended:
+            fact = Adopted("next controller")
+        elif state.running is not None and choice % 2:
+            verified = {"verified": choice > 2} if state.running is Step.BACKUP else {}
+            fact = StepDone(state.running, verified)
+        elif state.running is not None:
+            fact = StepFailed(state.running, Why("broke"))
+        elif isinstance(action, Perform):
+            fact = StepBegan(action.step, action.attempt)
+        elif isinstance(action, Watch):
+            fact = Observed(
+                examples.seen(action.until, look=state.looks + 1, baseline_healthy=choice != 4)
+            )
+        elif isinstance(action, Judge):
+            answer = (Answer.PASS, Answer.BREACH, Answer.UNKNOWN)[choice % 3]
+            lane = Lane.DOWN if choice == 7 else Lane.GATES
+            fact = Judged(state.elapsed, (Verdict("gate", answer, "said so"),), lane)
+        else:
+            continue
+        try:
+            state = advance(state, fact)
+        except ImpossibleFact:
+            continue
+        lived.append(state)
+    return lived
+
+
+LIVES = {
+    "choices": CHOICES,
+    "kind": st.sampled_from(Kind),
+    "auto": st.booleans(),
+    "extend": st.sampled_from([0.0, 40.0]),
+    "unknown": st.sampled_from(AtTheEnd),
+    "first": st.booleans(),
+}
+
+
+def a_life(choices, kind, auto, extend, unknown, first) -> list[State]:
+    policy = WatchPolicy(examples.SHORT, auto, extend_seconds=extend, unknown=unknown)
+    first = first and kind is not Kind.ROLLBACK
+    return wander(choices, policy, kind, first=first)
+
+
+@given(**LIVES)
+def test_no_user_is_touched_without_a_finished_verified_backup(
+    choices, kind, auto, extend, unknown, first
+):
+    """Whatever happens, migrate, start and shift only begin after a verified backup."""
+    for state in a_life(choices, kind, auto, extend, unknown, first):
+        if state.begun & TOUCHING:
+            assert state.outcomes[Step.BACKUP]["verified"] is True
+
+
+@given(**LIVES)
+def test_every_state_that_can_be_lived_can_end(choices, kind, auto, extend, unknown, first):
+    """From wherever a rollout is, working steps and a person who decides bring it to an ending."""
+    state = a_life(choices, kind, auto, extend, unknown, first)[-1]
+    for _ in range(60):
+        action = next_action(state)
+        if isinstance(action, Stop):
+            break
+        if state.running is not None:
+            state = advance(state, StepDone(state.running, {"verified": True}))
+        elif isinstance(action, Perform):
+            state = advance(state, StepBegan(action.step, action.attempt))
+        elif state.phase is Phase.STUCK:
+            state = advance(state, RollbackAsked("ann", "again"))
+        elif isinstance(action, Judge):
+            state = advance(state, Judged(state.elapsed, ()))
+        else:
+            state = advance(state, PromoteAsked("ann", "take it"))
+    assert state.ended
+
+
+@given(**LIVES)
+def test_traffic_that_was_shifted_goes_back_before_the_candidate_stops(
+    choices, kind, auto, extend, unknown, first
+):
+    """On every way back the traffic moves first."""
+    for state in a_life(choices, kind, auto, extend, unknown, first):
+        if state.phase is Phase.RETURNING and Step.SHIFT in state.begun:
+            left = list(state.queue)
+            if Step.RETURN in left:
+                assert left.index(Step.RETURN) < left.index(Step.STOP_CANDIDATE)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_facts_survive_their_journal_byte_for_byte(kind):
+    """Facts encode to canonical bytes and back; the same bytes again."""
+    for fact in (
+        Started(examples.plan(kind), "ops"),
+        Observed(examples.seen(3.5, look=1)),
+        StepDone(Step.BACKUP, {"file": "backups/x.zip", "size": 3, "nested": [1, {"a": None}]}),
+        Judged(30, judge_all(examples.gates(), (examples.seen(0),))),
+        Adopted("x"),
+    ):
+        name, body = encode(fact)
+        assert decode(name, body) == fact
+        assert encode(decode(name, body)) == (name, body)
+
+
+def watching(policy: WatchPolicy | None = None, *, first: bool = False) -> State:
+    """A deploy of NEW that has just been shifted."""
+    state = advance(State(), Started(examples.plan(policy=policy, first=first), "ops"))
+    while isinstance(action := next_action(state), Perform):
+        state = advance(state, StepBegan(action.step, action.attempt))
+        state = advance(state, StepDone(action.step, {"verified": True}))
+    assert state.phase is Phase.WATCHING
+    return state
+
+
+def judged(state: State, answer: Answer, elapsed: float, lane: Lane = Lane.GATES) -> State:
+    state = advance(state, Observed(examples.seen(elapsed, look=state.looks + 1)))
+    verdict = Verdict("p95HashTime", answer, "2500 ms", 2500, 2000, 40)
+    return advance(state, Judged(elapsed, (verdict,), lane))
+
+
+def test_a_breach_names_its_gate_and_numbers():
+    """The reason of a rollback carries the gate and what it saw."""
+    state = judged(watching(), Answer.BREACH, 10)
+    assert state.phase is Phase.RETURNING
+    assert state.reason == "p95HashTime: 2500 ms"
+
+
+def test_unknown_at_the_end_is_never_a_pass():
+    """An unanswered gate at the end of the window holds the rollout for a person."""
+    state = judged(watching(), Answer.UNKNOWN, 60)
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.UNKNOWN)
+    assert exit_code(state) == 3
+
+
+def test_unknown_at_the_end_extends_first_and_a_later_pass_promotes():
+    """With `extendMinutes` the watch goes on; a pass inside the extension promotes."""
+    policy = WatchPolicy(examples.SHORT, auto_rollback=True, extend_seconds=60)
+    state = judged(watching(policy), Answer.UNKNOWN, 60)
+    assert state.phase is Phase.WATCHING
+    assert judged(state, Answer.PASS, 80).phase is Phase.FINISHING
+
+
+def test_unknown_at_the_end_can_roll_back():
+    """`unknownAtEnd: roll-back` decides without a person."""
+    policy = WatchPolicy(examples.SHORT, auto_rollback=True, unknown=AtTheEnd.ROLL_BACK)
+    assert judged(watching(policy), Answer.UNKNOWN, 60).phase is Phase.RETURNING
+
+
+def test_a_pass_before_the_end_promotes_nobody():
+    """Promotion waits for the end of the window."""
+    assert judged(watching(), Answer.PASS, 50).phase is Phase.WATCHING
+
+
+def test_a_breach_without_auto_rollback_waits_and_a_pass_does_not_overrule_it():
+    """In staging a person decides; a later pass does not promote what breached."""
+    state = judged(watching(examples.watch(auto_rollback=False)), Answer.BREACH, 20)
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.BREACH)
+    assert judged(state, Answer.PASS, 60).phase is Phase.HOLDING
+
+
+def test_traffic_never_ping_pongs_between_two_sick_versions():
+    """When the old version is sick too, nothing moves and a person is asked."""
+    sick = examples.seen(10, look=1, healthy=False, baseline_healthy=False)
+    state = advance(watching(), Observed(sick))
+    state = advance(state, Judged(10, (Verdict("health", Answer.BREACH, "down"),)))
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.BOTH_SICK)
+    recovered = judged(state, Answer.BREACH, 20)
+    assert recovered.phase is Phase.RETURNING
+
+
+def test_a_rollback_that_fails_is_never_forgotten():
+    """After three attempts it is stuck, live, and goes on when a person says so."""
+    state = judged(watching(), Answer.BREACH, 10)
+    for attempt in range(1, ATTEMPTS + 1):
+        state = advance(state, StepBegan(Step.RETURN, attempt))
+        state = advance(state, StepFailed(Step.RETURN, Why("the proxy is gone")))
+    assert state.phase is Phase.STUCK
+    assert "the proxy is gone" in state.reason
+    assert not state.ended
+    again = advance(state, RollbackAsked("ann", "proxy is back"))
+    assert next_action(again) == Perform(Step.RETURN, 1, look_first=False)
+
+
+def test_a_rollback_that_is_asked_in_a_step_waits_for_the_step():
+    """The ask is kept over the step's end, and over a crash in the step."""
+    state = advance(State(), Started(examples.plan(), "ops"))
+    state = advance(state, StepBegan(Step.PREFLIGHT, 1))
+    state = advance(state, StepDone(Step.PREFLIGHT))
+    state = advance(state, StepBegan(Step.BUILD, 1))
+    asked = advance(state, RollbackAsked("ann", "wrong version"))
+    assert asked.phase is Phase.PREPARING
+    assert advance(asked, StepDone(Step.BUILD)).phase is Phase.REFUSED
+    assert advance(asked, Adopted("next")).phase is Phase.REFUSED
+
+
+def test_a_first_deployment_is_taken_out_again_when_it_is_bad():
+    """Without an old version the way back is: no route, no candidate."""
+    state = judged(watching(first=True), Answer.BREACH, 10)
+    assert state.queue == (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT)
+
+
+def test_a_plan_that_touched_nobody_needs_no_way_back():
+    """Preflight, build and backup leave nothing that a user could notice."""
+    begun = frozenset({Step.PREFLIGHT, Step.BUILD, Step.BACKUP})
+    assert way_back(examples.plan(), begun) == ()
+
+
+def test_a_manual_rollback_done_is_a_success():
+    """Exit 0 when it was asked for, 2 when the guard did it."""
+    state = advance(State(), Started(examples.plan(Kind.ROLLBACK), "ann", "slow"))
+    assert state.phase is Phase.RETURNING
+    while isinstance(action := next_action(state), Perform):
+        state = advance(state, StepBegan(action.step, action.attempt))
+        state = advance(state, StepDone(action.step))
+    assert (state.phase, exit_code(state)) == (Phase.ROLLED_BACK, 0)
+
+
+def test_a_rollback_to_nothing_is_refused_with_what_to_do_instead():
+    """The first release has no predecessor."""
+    with pytest.raises(NotPossible, match="no earlier release"):
+        examples.plan(Kind.ROLLBACK, first=True)
+
+
+def test_a_plan_without_migrations_does_not_migrate():
+    """The step is left out, not skipped."""
+    spec = examples.spec()
+    bare = replace(spec, service=replace(spec.service, migrations=None))
+    plan = make_plan(Kind.DEPLOY, bare, examples.NEW, Situation(serving=examples.OLD))
+    assert Step.MIGRATE not in plan.forward
+
+
+def test_equal_plans_have_equal_digests_and_any_change_gives_another():
+    """A sign-off bound to a digest is void once anything changes."""
+    assert examples.plan().digest == examples.plan().digest
+    assert (
+        examples.plan().digest != examples.plan(policy=examples.watch(examples.PRODUCTION)).digest
+    )
