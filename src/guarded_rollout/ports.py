@@ -13,7 +13,7 @@ from typing import Protocol
 
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.retention import Backup
-from guarded_rollout.core.series import ProxyReading, Reading
+from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
 from guarded_rollout.core.spec import Check, MetricNames, Migrations, Release, Service
 
 
@@ -129,6 +129,9 @@ class Route:
 
 class Traffic(Protocol):
     """The proxy in front of the replicas."""
+
+    def check_port(self) -> None:
+        """Look: Broken, naming who, when something else listens on the proxy's port."""
 
     def start(self) -> None:
         """See to it that the proxy runs with its last good routes. Broken if its port is taken."""
@@ -248,6 +251,16 @@ class Web(Protocol):
         """Scrape Prometheus text. A string says why there is no reading."""
 
 
+class Host(Protocol):
+    """The machine."""
+
+    def seen(self) -> HostSeen:
+        """Look: CPU, memory and disk in use. What cannot be read is None."""
+
+    def free_bytes(self) -> int:
+        """Look: what the disk of `root` still takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the journal."""
@@ -342,3 +355,20 @@ class Journal(Protocol):
 
     def verify(self) -> Audit:
         """Look: walk the chain from the first entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside, for one environment. `root` is the folder of rollout.toml."""
+
+    root: Path
+    clock: Clock
+    journal: Journal
+    builder: Builder
+    target: Target
+    traffic: Traffic
+    database: Database
+    migrator: Migrator
+    archive: Archive
+    web: Web
+    host: Host

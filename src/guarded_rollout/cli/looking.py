@@ -1,0 +1,179 @@
+"""Commands that look: status, watch, audit verify, smoke."""
+
+import argparse
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from guarded_rollout.cli.guard import ensure_guard, find
+from guarded_rollout.cli.rollouts import follow_to_rest, spec_for
+from guarded_rollout.cli.screen import Screen
+from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.gates import Verdict
+from guarded_rollout.core.problems import Broken, NotPossible
+from guarded_rollout.core.report import ending_lines, minutes
+from guarded_rollout.core.rollout import State, replay
+from guarded_rollout.core.spec import Release, Tier
+from guarded_rollout.engine.situation import read_situation
+from guarded_rollout.engine.smoke import smoke as run_smoke
+from guarded_rollout.ports import Address, Journal, Known, Ports
+
+
+def status(args: argparse.Namespace) -> int:
+    """`rollout status`: what serves, what is going on, who guards it."""
+    screen, places = Screen(as_json=args.json), Places(args.root)
+    journal = open_journal(places, look_only=True)
+    spec = spec_for(args, places)
+    ports = open_ports(places, spec, journal)
+    situation = read_situation(journal, args.env)
+    active = journal.active(args.env)
+    resumed = ensure_guard(places, journal, active) if active else False
+    running = ports.traffic.running()
+    routed = ports.traffic.routed() if running else None
+    replicas = _replicas(ports, spec.service.name)
+    listen = f"{spec.environment.listen_host}:{spec.environment.listen_port}"
+    screen.line(f"{spec.service.name} in {args.env}")
+    screen.line(f"  serving   {situation.serving.name if situation.serving else 'nothing'}")
+    screen.line(f"  previous  {situation.previous.name if situation.previous else 'none'}")
+    to = routed.to.release if routed and routed.to else "nobody"
+    warm = f", {routed.standby.release} warm" if routed and routed.standby else ""
+    screen.line(
+        f"  traffic   {listen} -> {to}{warm}" if running else f"  traffic   {listen} is off"
+    )
+    for replica in replicas:
+        state = "runs" if replica["alive"] else f"down ({replica['last_exit']})"
+        screen.line(f"  replica   {replica['name']} {state}, {replica['restarts']} restarts")
+    newest = next((b for b in ports.archive.backups() if b.environment == args.env), None)
+    screen.line(f"  backup    {newest.file if newest else 'none'}")
+    if active is not None:
+        _show_active(screen, journal, active, resumed=resumed)
+    else:
+        screen.line("  rollout   none is active")
+    screen.document(
+        {
+            "environment": args.env,
+            "serving": _release(situation.serving),
+            "previous": _release(situation.previous),
+            "traffic": {"running": running, "to": to if running else None, "listen": listen},
+            "replicas": replicas,
+            "backup": newest.file if newest else None,
+            "active": _active_document(journal, active) if active else None,
+        }
+    )
+    return 0
+
+
+def _release(release: Release | None) -> dict[str, str] | None:
+    return None if release is None else {**asdict(release), "name": release.name}
+
+
+def _replicas(ports: Ports, service: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "release": release.name,
+            "name": replica.name,
+            "alive": replica.alive,
+            "pid": replica.pid,
+            "restarts": replica.restarts,
+            "last_exit": replica.last_exit,
+            "log": str(replica.log),
+        }
+        for release in ports.target.started(service)
+        for replica in ports.target.replicas(release)
+    ]
+
+
+def _show_active(screen: Screen, journal: Journal, active: Known, *, resumed: bool) -> None:
+    state = _state(journal, active)
+    holder = journal.holder(active.environment)
+    who = f"guarded by {holder.owner} (pid {holder.pid})" if holder and holder.alive else "guarded"
+    if resumed:
+        who = "its guard was gone and is back"
+    began = datetime.fromtimestamp(active.began, UTC)
+    screen.line(
+        f"  rollout   {active.kind} {active.rollout}, {state.phase}, "
+        f"since {began:%H:%M:%S} UTC, {who}"
+    )
+    if state.running is not None:
+        screen.line(f"  step      {state.running} (attempt {state.attempt})")
+    if state.elapsed and state.plan is not None:
+        whole = state.plan.spec.environment.watch.schedule.duration
+        screen.line(f"  watched   {minutes(round(state.elapsed))} of {minutes(whole)}")
+    for verdict in state.verdicts:
+        screen.line(f"  gate      {verdict.gate}: {verdict.answer}, {verdict.reason}")
+    screen.lines([f"  {line}" for line in ending_lines(state, active.rollout)])
+
+
+def _state(journal: Journal, known: Known) -> State:
+    return replay(entry.fact for entry in journal.entries(known.rollout))
+
+
+def _active_document(journal: Journal, active: Known) -> dict[str, Any]:
+    state = _state(journal, active)
+    holder = journal.holder(active.environment)
+    return {
+        "rollout": active.rollout,
+        "kind": active.kind,
+        "phase": state.phase,
+        "step": state.running,
+        "watched_seconds": state.elapsed,
+        "verdicts": [_verdict(verdict) for verdict in state.verdicts],
+        "reason": state.reason,
+        "guard": asdict(holder) if holder else None,
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {"gate": verdict.gate, "answer": verdict.answer, "reason": verdict.reason}
+
+
+def watch(args: argparse.Namespace) -> int:
+    """`rollout watch`: show a rollout from its first fact on, until it rests."""
+    screen, places = Screen(as_json=args.json), Places(args.root)
+    journal = open_journal(places, look_only=True)
+    known = find(journal, args.env, args.rollout)
+    if known is None:
+        raise NotPossible(
+            f"there is no rollout {args.rollout or 'yet'} in {args.env}",
+            f"rollout deploy --env {args.env}",
+        )
+    ensure_guard(places, journal, known)
+    return follow_to_rest(args, screen, places, journal, known)
+
+
+def audit_verify(args: argparse.Namespace) -> int:
+    """`rollout audit verify`: walk the hash chain of the whole journal."""
+    screen, places = Screen(as_json=args.json), Places(args.root)
+    audit = open_journal(places, look_only=True).verify()
+    screen.document(asdict(audit))
+    if audit.broken_at is not None or audit.problem is not None:
+        raise Broken(
+            f"the journal {places.journal} was changed: {audit.problem} (entry {audit.broken_at})",
+            "keep the file as evidence, and deploy from a copy of the folder",
+        )
+    screen.line(
+        f"the journal is whole: {audit.entries} entries, {audit.rollouts} rollouts, "
+        f"head {audit.head}"
+    )
+    return 0
+
+
+def smoke(args: argparse.Namespace) -> int:
+    """`rollout smoke`: the smoke checks through the proxy, as a user would send them."""
+    screen, places = Screen(as_json=args.json), Places(args.root)
+    spec = spec_for(args, places)
+    ports = open_ports(places, spec, open_journal(places, look_only=True))
+    address = Address(host=spec.environment.listen_host, port=spec.environment.listen_port)
+    tier = Tier.CRITICAL if args.tier == "critical" else Tier.STANDARD
+    results = run_smoke(ports.web, places.root, spec.service, address, tier)
+    for result in results:
+        screen.line(
+            f"{'ok' if result.problem is None else 'FAILED':<7} {result.check:<24} "
+            f"{result.ms:7.1f} ms  {result.problem or ''}".rstrip()
+        )
+    failed = [result for result in results if result.problem is not None]
+    screen.document({"tier": args.tier, "results": [asdict(result) for result in results]})
+    if failed:
+        print(f"{len(failed)} of {len(results)} checks failed", file=sys.stderr)
+    return 3 if failed else 0

@@ -1,0 +1,142 @@
+"""The composition root: which adapter stands behind which port, and where files lie."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from guarded_rollout.core.problems import BadInput, Broken
+from guarded_rollout.core.spec import Spec
+from guarded_rollout.ports import Database, Journal, Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the tool keeps its own files, below the folder of rollout.toml."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Everything of ours that is neither a backup nor a log."""
+        return self.root / ".rollout"
+
+    @property
+    def journal(self) -> Path:
+        """The journal of all environments."""
+        return self.state / "journal.db"
+
+    @property
+    def locks(self) -> Path:
+        """One lock file per environment."""
+        return self.state / "locks"
+
+    def environment(self, name: str) -> Path:
+        """Replicas, proxy and logs of one environment."""
+        return self.state / name
+
+    def run(self, name: str) -> Path:
+        """A short folder for sockets: a unix socket's path has at most 107 bytes.
+
+        Only we may enter it. Broken when somebody else made it first.
+        """
+        short = hashlib.sha256(str(self.environment(name)).encode()).hexdigest()[:10]
+        parent = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108 - made 0700 and checked
+        folder = parent / f"rollout-{os.getuid()}-{short}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise Broken(
+                f"{folder} is not a folder that only this user can enter",
+                "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+            )
+        return folder
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder upwards with a rollout.toml. BadInput when there is none."""
+    for folder in (start, *start.parents):
+        if (folder / "rollout.toml").is_file():
+            return folder
+    raise BadInput(
+        f"there is no rollout.toml in {start} or above it",
+        "go to your project's folder, or name it: --root FOLDER",
+    )
+
+
+def open_journal(places: Places, *, look_only: bool = False) -> Journal:
+    """The journal. `look_only`: no file is created or changed."""
+    from guarded_rollout.adapters.clock import SystemClock
+    from guarded_rollout.adapters.journal import SqliteJournal, open_readonly
+
+    if look_only:
+        return open_readonly(places.journal, SystemClock())
+    return SqliteJournal(places.journal, SystemClock(), places.locks)
+
+
+def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
+    """All ports of one environment. Opens nothing yet."""
+    from guarded_rollout.adapters.alembic import AlembicMigrator
+    from guarded_rollout.adapters.archive import ZipArchive
+    from guarded_rollout.adapters.builder import VenvBuilder
+    from guarded_rollout.adapters.clock import SystemClock
+    from guarded_rollout.adapters.envoy import EnvoyTraffic
+    from guarded_rollout.adapters.host import SystemHost
+    from guarded_rollout.adapters.processes.kept import Kept
+    from guarded_rollout.adapters.processes.target import ProcessTarget
+    from guarded_rollout.adapters.web import HttpWeb
+
+    clock = SystemClock()
+    environment = spec.environment
+    folder = places.environment(environment.name)
+    run = places.run(environment.name)
+    database = open_database(places, spec)
+    return Ports(
+        root=places.root,
+        clock=clock,
+        journal=journal,
+        builder=VenvBuilder(places.state, clock),
+        target=ProcessTarget(folder, run, clock),
+        traffic=EnvoyTraffic(
+            folder=folder / "envoy",
+            run_dir=run,
+            listen=(environment.listen_host, environment.listen_port),
+            health_path=spec.service.health_path,
+            supervisor=Kept(folder / "proxy", clock),
+            clock=clock,
+        ),
+        database=database,
+        migrator=AlembicMigrator(
+            database, url_variable(spec), folder / "logs", places.locks, clock
+        ),
+        archive=ZipArchive(places.root, clock, spec.service.name),
+        web=HttpWeb(clock),
+        host=SystemHost(places.root),
+    )
+
+
+def open_database(places: Places, spec: Spec) -> Database:
+    """The service's database."""
+    from guarded_rollout.adapters.clock import SystemClock
+    from guarded_rollout.adapters.sqlite import SqliteDatabase
+
+    address = spec.environment.database
+    if address.kind != "sqlite" or address.path is None:
+        raise BadInput(
+            f"environment {spec.environment.name} names a {address.kind} database; "
+            "this version backs up and migrates SQLite only",
+            f"set database in [environments.{spec.environment.name}] of rollout.toml",
+        )
+    return SqliteDatabase(places.root / address.path, SystemClock())
+
+
+def url_variable(spec: Spec) -> str:
+    """The service's environment variable that carries the database's address."""
+    for name, value in (*spec.environment.env, *spec.service.env):
+        if value == "{database_url}":
+            return name
+    raise BadInput(
+        "rollout.toml: no variable of [service.env] carries the database's address",
+        'add one, for example DATABASE_URL = "{database_url}"',
+    )

@@ -1,0 +1,29 @@
+"""What is there now, read from the journal: which release serves, and which one did before."""
+
+from guarded_rollout.core.facts import Started
+from guarded_rollout.core.plan import Kind, Plan, Situation
+from guarded_rollout.core.rollout import Phase
+from guarded_rollout.ports import Journal, Known
+
+
+def plan_of(journal: Journal, known: Known) -> Plan:
+    """The plan a rollout was started with."""
+    first = journal.entries(known.rollout)[0].fact
+    assert isinstance(first, Started), "the first fact of a rollout is its start"
+    return first.plan
+
+
+def read_situation(journal: Journal, environment: str, schema: str | None = None) -> Situation:
+    """Newest first: the last rollout that changed what serves decides."""
+    for known in journal.known(environment):
+        moved_on = (known.kind, known.ended) == (Kind.DEPLOY, Phase.DONE)
+        went_back = known.ended == Phase.ROLLED_BACK and known.kind in {
+            Kind.ROLLBACK,
+            Kind.MONITOR,
+        }
+        if moved_on:
+            plan = plan_of(journal, known)
+            return Situation(plan.candidate, plan.baseline, schema)
+        if went_back:
+            return Situation(plan_of(journal, known).baseline, None, schema)
+    return Situation(None, None, schema)

@@ -1,0 +1,207 @@
+"""Looking at a release: probes every second, metrics every few seconds.
+
+Nothing here decides. It gives Observations; the core judges them. Sources run in threads of their
+own, so a dead or slow one never stops the probes.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from guarded_rollout.core.down import Pulse
+from guarded_rollout.core.gates import Answer, Verdict
+from guarded_rollout.core.plan import Plan
+from guarded_rollout.core.series import ArmSeen, Observation, ProxyReading, Reading
+from guarded_rollout.core.spec import Release
+from guarded_rollout.engine.prober import Prober
+from guarded_rollout.engine.smoke import body_of, run_check
+from guarded_rollout.ports import Address, Ports
+
+SCRAPE_TIMEOUT = 3.0
+_TICK = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Scraped:
+    readings: tuple[Reading, ...] = ()
+    proxy: ProxyReading | None = None
+    problems: tuple[str, ...] = ()
+    number: int = 0
+
+
+@dataclass(slots=True)
+class _Box:
+    """The newest scrape, handed from the scraper's thread to the watch's."""
+
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    newest: _Scraped = field(default_factory=_Scraped)
+
+    def put(self, scraped: _Scraped) -> None:
+        with self.guard:
+            self.newest = scraped
+
+    def get(self) -> _Scraped:
+        with self.guard:
+            return self.newest
+
+
+class Watch:
+    """Between `start` and `stop` the arms are probed and scraped."""
+
+    def __init__(self, plan: Plan, ports: Ports) -> None:
+        self._plan = plan
+        self._ports = ports
+        self._policy = plan.spec.environment.watch
+        self._stop = threading.Event()
+        self._box = _Box()
+        self._used = 0
+        self._down_told = False
+        self._mark = ports.clock.monotonic()
+        self._candidate = self._prober(plan.candidate)
+        self._baseline = self._prober(plan.baseline) if plan.baseline else None
+        loops: list[Callable[[], None]] = [self._scrape_loop]
+        if self._policy.synthetic_per_second > 0:
+            loops.append(self._synthetic_loop)
+        self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+
+    def _prober(self, release: Release) -> Prober:
+        ports = self._ports
+        return Prober(
+            ports.web,
+            ports.clock,
+            lambda: ports.target.replicas(release),
+            self._plan.spec.service.health_path,
+            self._policy.probe_seconds,
+        )
+
+    def start(self) -> None:
+        """Begin to look."""
+        for prober in self._probers():
+            prober.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End; waits for what is in flight."""
+        self._stop.set()
+        for prober in self._probers():
+            prober.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _probers(self) -> list[Prober]:
+        return [self._candidate] + ([self._baseline] if self._baseline else [])
+
+    def down(self) -> Verdict | None:
+        """The fast lane's breach, when the candidate is down."""
+        pulse = self._candidate.pulse
+        if not pulse.down:
+            return None
+        return Verdict("down", Answer.BREACH, _down_text(pulse), float(pulse.failed_in_a_row))
+
+    def down_is_news(self) -> bool:
+        """True once each time the candidate goes down."""
+        news = self._down_unseen()
+        self._down_told = self._candidate.pulse.down
+        return news
+
+    def _down_unseen(self) -> bool:
+        down = self._candidate.pulse.down
+        self._down_told = self._down_told and down
+        return down and not self._down_told
+
+    def observe(
+        self, elapsed: float, until: float, looks: int, wake: Callable[[], bool]
+    ) -> Observation | None:
+        """Wait for the next thing worth writing down; None when `wake` says so first.
+
+        That is a new scrape, the look due at `until`, or the candidate being down.
+        Watch time passes here and only here; more than three scrapes' worth at once is a gap
+        (the process was frozen) and does not count.
+        """
+        longest = 3 * self._policy.scrape_seconds
+        while True:
+            watched = min(self._ports.clock.monotonic() - self._mark, longest)
+            scraped = self._box.get()
+            due = elapsed + watched >= until
+            if due or scraped.number > self._used or self._down_unseen():
+                self._mark = self._ports.clock.monotonic()
+                self._used = scraped.number
+                return self._observation(elapsed + watched, scraped, looks + 1 if due else None)
+            if wake():
+                return None
+            self._ports.clock.sleep(_TICK)
+
+    def _observation(self, elapsed: float, scraped: _Scraped, look: int | None) -> Observation:
+        old = self._plan.baseline
+        return Observation(
+            elapsed=round(elapsed, 3),
+            candidate=self._arm(self._candidate, self._plan.candidate, scraped),
+            baseline=self._arm(self._baseline, old, None) if self._baseline and old else None,
+            host=self._ports.host.seen() if look is not None else None,
+            look=look,
+        )
+
+    def _arm(self, prober: Prober, release: Release, scraped: _Scraped | None) -> ArmSeen:
+        well, ok, failed = prober.take()
+        replicas = self._ports.target.replicas(release)
+        shown = scraped or _Scraped()
+        return ArmSeen(
+            healthy=well,
+            probes_ok=ok,
+            probes_failed=failed,
+            replicas_alive=sum(replica.alive for replica in replicas),
+            restarts=sum(replica.restarts for replica in replicas),
+            readings=shown.readings,
+            proxy=shown.proxy,
+            problems=shown.problems,
+        )
+
+    def _scrape_loop(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            began = self._ports.clock.monotonic()
+            number += 1
+            self._box.put(self._scrape(number))
+            spent = self._ports.clock.monotonic() - began
+            self._stop.wait(max(0.1, self._policy.scrape_seconds - spent))
+
+    def _scrape(self, number: int) -> _Scraped:
+        service = self._plan.spec.service
+        readings, problems = [], []
+        for replica in self._ports.target.replicas(self._plan.candidate):
+            found = self._ports.web.metrics(
+                Address(socket=replica.socket),
+                service.metrics_path,
+                service.metrics,
+                replica.name,
+                SCRAPE_TIMEOUT,
+            )
+            if isinstance(found, str):
+                problems.append(f"{replica.name}: {found}")
+            else:
+                readings.append(found)
+        proxy: ProxyReading | None = None
+        try:
+            proxy = self._ports.traffic.readings().get(self._plan.candidate.name)
+        except Exception as error:  # noqa: BLE001 - a source that fails is unknown, never fatal
+            problems.append(f"proxy: {error}")
+        return _Scraped(tuple(readings), proxy, tuple(problems), number)
+
+    def _synthetic_loop(self) -> None:
+        """The smoke checks, in turn, through the proxy as a user would send them."""
+        spec, ports = self._plan.spec, self._ports
+        address = Address(host=spec.environment.listen_host, port=spec.environment.listen_port)
+        bodies = [(check, body_of(ports.root, check)) for check in spec.service.checks]
+        pause = 1.0 / self._policy.synthetic_per_second
+        turn = 0
+        while bodies and not self._stop.wait(pause):
+            check, body = bodies[turn % len(bodies)]
+            turn += 1
+            run_check(ports.web, address, check, body)
+
+
+def _down_text(pulse: Pulse) -> str:
+    alive = pulse.last.alive if pulse.last else 0
+    processes = "no process is alive" if alive == 0 else f"{alive} processes are alive"
+    return f"no replica answered well in {pulse.failed_in_a_row} rounds of probes; {processes}"

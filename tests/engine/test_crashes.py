@@ -1,0 +1,90 @@
+"""The guard dies around every fact and inside every effect; the next one reaches the same ending."""
+
+import pytest
+
+from guarded_rollout.core.problems import Broken
+from guarded_rollout.core.rollout import Phase
+from guarded_rollout.testing import examples
+from guarded_rollout.testing.world import ports_of
+
+
+class PowerCut(BaseException):
+    """Nothing catches this, as nothing catches kill -9."""
+
+
+class Fragile:
+    """A journal whose owner dies around the nth append."""
+
+    def __init__(self, journal, cut_at, *, after):
+        self._journal, self._left, self._after = journal, cut_at, after
+
+    def __getattr__(self, name):
+        return getattr(self._journal, name)
+
+    def append(self, lease, rollout, fact, *, after, ended=None):
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise PowerCut
+        entry = self._journal.append(lease, rollout, fact, after=after, ended=ended)
+        if self._left == 0:
+            raise PowerCut
+        return entry
+
+    def release(self, lease):
+        """The dead give nothing back by themselves; the operating system frees their locks."""
+        self._journal.release(lease)
+
+
+def harm_nothing(_):
+    """A good release."""
+
+
+def fail_extractions(world):
+    world.failing[examples.NEW.name] = 0.2
+
+
+def break_migration(world):
+    world.head = "0003"
+    world.fails["migrate"] = Broken("halfway", "mend it")
+
+
+STORIES = {
+    "good": (harm_nothing, Phase.DONE, examples.NEW.name),
+    "failing": (fail_extractions, Phase.ROLLED_BACK, examples.OLD.name),
+    "migration": (break_migration, Phase.ROLLED_BACK, examples.OLD.name),
+}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the fact", "after the fact"])
+@pytest.mark.parametrize("story", STORIES)
+def test_a_guard_that_dies_around_a_fact_changes_no_ending(settled, story, after):
+    """Each of the first facts in turn kills its writer; a second crash follows the first."""
+    harm, ending, serves = STORIES[story]
+    harm(settled.world)
+    rollout = settled.begin()
+    for cut_at in range(1, 40):
+        fragile = ports_of(settled.world, Fragile(settled.journal, cut_at % 4 + 1, after=after))
+        try:
+            settled.drive(rollout, ports=fragile)
+        except PowerCut:
+            continue
+        else:
+            break
+    state = settled.drive(rollout)
+    assert state.phase is ending
+    assert settled.world.serving() == serves
+    assert set(settled.world.started) == {serves}
+    effects = [line for line in settled.world.ledger if not line.startswith("route")]
+    assert len(effects) == len(set(effects)), "an effect was done twice"
+
+
+@pytest.mark.parametrize("verb", ["build", "backup", "start", "stop"])
+def test_a_guard_that_dies_inside_an_effect_changes_no_ending(settled, verb):
+    """The effect may or may not have happened; the next guard looks first."""
+    settled.world.fails[verb] = PowerCut()
+    rollout = settled.begin()
+    with pytest.raises(PowerCut):
+        settled.drive(rollout)
+    del settled.world.fails[verb]
+    assert settled.drive(rollout).phase is Phase.DONE
+    assert settled.world.serving() == examples.NEW.name
