@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Set up what is missing, then one guarded deployment:
+#   ./quick-deploy.sh development
+#   ./quick-deploy.sh --env production [--skip-backup] [any option of `rollout deploy`]
+set -euo pipefail
+cd "$(dirname "$0")"
+. scripts/set-up.sh
+
+named="" option="" rest=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --env) option=${2:-}; shift 2 || missing "--env needs an environment" "./quick-deploy.sh --env development" ;;
+    --env=*) option=${1#--env=}; shift ;;
+    -*) rest+=("$1"); shift ;;
+    *) [ -z "$named" ] && named=$1 || rest+=("$1"); shift ;;
+  esac
+done
+if [ -n "$named" ] && [ -n "$option" ] && [ "$named" != "$option" ]; then
+  missing "two environments: $named and $option" "name one: ./quick-deploy.sh $named"
+fi
+environment=${option:-$named}
+case " ${rest[*]-} " in
+  *" --help "* | *" -h "*) environment=${environment:-development} ;;
+esac
+[ -n "$environment" ] || missing "which environment?" "./quick-deploy.sh development"
+
+if [ -f .venv/.set-up-requirements-dev.lock ]; then
+  set_up requirements-dev.lock
+else
+  set_up requirements.lock
+fi
+exec .venv/bin/rollout deploy --env "$environment" ${rest[@]+"${rest[@]}"}

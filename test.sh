@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Set up what is missing, then every check and every test. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")"
+. scripts/set-up.sh
+set_up requirements-dev.lock
+exec .venv/bin/just test "$@"
