@@ -8,7 +8,7 @@ import pytest
 from guarded_rollout.core.facts import PromoteAsked, RollbackAsked, StepFailed
 from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import Broken
-from guarded_rollout.core.rollout import Hold, Phase
+from guarded_rollout.core.rollout import Phase
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.testing import examples
 
@@ -57,7 +57,7 @@ def test_a_breached_gate_puts_the_old_version_back(settled, harm, gate):
     assert settled.world.serving() == OLD
     assert settled.serving() == examples.OLD
     assert set(settled.world.started) == {OLD}
-    (file,) = (settled.ports.root / "logs").glob("monitor_report_production_*.json")
+    file = max((settled.ports.root / "logs").glob("monitor_report_production_*.json"))
     reports = json.loads(file.read_text())
     assert reports["phase"] == "rolled-back"
     assert gate in reports["reason"]
@@ -258,4 +258,3 @@ def test_staging_waits_for_a_person_when_a_gate_breaches(settled):
     halt.set()
     thread.join(30)
     assert settled.world.serving() == NEW
-    assert Hold.BREACH

@@ -164,7 +164,14 @@ class Watch:
             number += 1
             self._box.put(self._scrape(number))
             spent = self._ports.clock.monotonic() - began
-            self._stop.wait(max(0.1, self._policy.scrape_seconds - spent))
+            self._rest(max(_TICK, self._policy.scrape_seconds - spent))
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait; True when the watch shall end."""
+        until = self._ports.clock.monotonic() + seconds
+        while not self._stop.is_set() and (left := until - self._ports.clock.monotonic()) > 0:
+            self._ports.clock.sleep(min(left, _TICK))
+        return self._stop.is_set()
 
     def _scrape(self, number: int) -> _Scraped:
         service = self._plan.spec.service
@@ -195,7 +202,7 @@ class Watch:
         bodies = [(check, body_of(ports.root, check)) for check in spec.service.checks]
         pause = 1.0 / self._policy.synthetic_per_second
         turn = 0
-        while bodies and not self._stop.wait(pause):
+        while bodies and not self._rest(pause):
             check, body = bodies[turn % len(bodies)]
             turn += 1
             run_check(ports.web, address, check, body)
