@@ -164,6 +164,9 @@ class Database(Protocol):
     def url(self) -> str:
         """As SQLAlchemy writes it, without a password."""
 
+    def prepare(self) -> None:
+        """See to it that the first migration can make the database."""
+
     def exists(self) -> bool:
         """Look: there is a database. Broken when it cannot be reached, Busy when it is locked."""
 

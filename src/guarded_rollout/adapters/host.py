@@ -1,6 +1,8 @@
 """The machine: CPU, memory and disk in use, from /proc where there is one."""
 
+import getpass
 import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -51,5 +53,5 @@ def _memory() -> float | None:
 
 def user() -> str:
     """Who is at it: `name@machine`."""
-    name = os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid())
-    return f"{name}@{os.uname().nodename}"
+    name = os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{name}@{platform.node()}"

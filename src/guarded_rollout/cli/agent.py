@@ -23,6 +23,7 @@ def agent(args: argparse.Namespace) -> int:
     known = next((k for k in journal.known(args.env) if k.rollout == args.rollout), None)
     if known is None:
         raise NotPossible(f"there is no rollout {args.rollout} in {args.env}")
+    places.make_run(known.environment)
     ports = open_ports(places, plan_of(journal, known).spec, journal)
     log = Log(places.root, known)
     halt = threading.Event()

@@ -104,6 +104,7 @@ def _already_there(args: argparse.Namespace, screen: Screen, ports: Ports, plan:
     screen.line(f"{name} already serves {args.env}: nothing to deploy (--again deploys it anew)")
     if args.dry_run:
         return 0
+    Places(args.root).make_run(args.env)
     started = ensure_serving(ports, plan.spec, plan.candidate, user())
     if started:
         screen.line("  it was not running: started, and traffic goes to it")

@@ -37,13 +37,14 @@ class Places:
         return self.state / name
 
     def run(self, name: str) -> Path:
-        """A short folder for sockets: a unix socket's path has at most 107 bytes.
-
-        Only we may enter it. Broken when somebody else made it first.
-        """
+        """A short folder for sockets: a unix socket's path has at most 107 bytes."""
         short = hashlib.sha256(str(self.environment(name)).encode()).hexdigest()[:10]
         parent = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108 - made 0700 and checked
-        folder = parent / f"rollout-{os.getuid()}-{short}"
+        return parent / f"rollout-{os.getuid()}-{short}"
+
+    def make_run(self, name: str) -> None:
+        """Make the folder for sockets. Broken when others can enter it, or made it first."""
+        folder = self.run(name)
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -51,7 +52,6 @@ class Places:
                 f"{folder} is not a folder that only this user can enter",
                 "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
             )
-        return folder
 
 
 def find_root(start: Path) -> Path:
@@ -68,10 +68,12 @@ def find_root(start: Path) -> Path:
 def open_journal(places: Places, *, look_only: bool = False) -> Journal:
     """The journal. `look_only`: no file is created or changed."""
     from guarded_rollout.adapters.clock import SystemClock
-    from guarded_rollout.adapters.journal import SqliteJournal, open_readonly
+    from guarded_rollout.adapters.journal.looking import open_readonly
 
     if look_only:
         return open_readonly(places.journal, SystemClock())
+    from guarded_rollout.adapters.journal.sqlite import SqliteJournal
+
     return SqliteJournal(places.journal, SystemClock(), places.locks)
 
 

@@ -31,8 +31,8 @@ _PAIR = re.compile(
 )
 _COOKIE = re.compile(r"((?<![a-z])(?:set-)?cookie\s*:\s*)(?!\[redacted\])[^\n\"']+", re.IGNORECASE)
 _FLAG = re.compile(
-    rf"(--?[\w-]{{0,40}}?{_NAME}\s+|(?:password|secret|token)\s+(?=[\"']))"
-    rf"(?![\"']?\[redacted\]|-)(?:{_QUOTED}|[^\s\"']\S*)",
+    rf"((?<![\w-])--?[\w-]{{0,40}}?{_NAME}\s+|(?:password|secret|token)\s+(?=[\"']))"
+    rf"(?![\"']?\[redacted\]|[-=:])(?:{_QUOTED}|[^\s\"']\S*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _BEARER = re.compile(
@@ -42,7 +42,8 @@ _BEARER = re.compile(
 _JWT = re.compile(r"eyJ[\w-]{5,500}\.[\w-]{5,}(?:\.[\w-]*)?")
 _VENDOR = re.compile(
     r"(?<![A-Za-z0-9])(?:gh[oprsu]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
-    r"|xox[abeprs]-[\w-]{8,}|[rs]k[-_](?=[\w-]{0,200}[0-9])(?:(?:live|test|proj|ant)[-_])?[A-Za-z0-9][\w-]{15,}"
+    r"|xox[abeprs]-[\w-]{8,}"
+    r"|[rs]k[-_](?=[\w-]{0,200}[0-9])(?:(?:live|test|proj|ant)[-_])?[A-Za-z0-9][\w-]{15,}"
     r"|A[KS]IA[0-9A-Z]{12,}|AIza[\w-]{30,}|npm_\w{20,}|pypi-[\w-]{20,}"
     r"|SG\.[\w-]{16,}\.[\w-]{16,}|hvs\.[\w-]{16,}|ya29\.[\w-]{16,})"
 )
@@ -55,12 +56,14 @@ _PASSWORD_IN_URL = re.compile(
 _WEBHOOK = re.compile(
     r"(https?://(?:[^\s/@\"'<>]*@)?"
     r"(?:hooks\.[\w.-]+|[\w.-]*webhook\.office\.com|[\w.-]+\.logic\.azure\.com"
-    r"|chat\.googleapis\.com|[\w.-]+(?::[0-9]+)?(?=/[^\s\"'<>\\?#]*webhooks?[\w-]{0,30}/))(?::[0-9]+)?/)"
+    r"|chat\.googleapis\.com"
+    r"|[\w.-]+(?::[0-9]+)?(?=/[^\s\"'<>\\?#]{0,200}?webhooks?[\w-]{0,30}/))(?::[0-9]+)?/)"
     r"(?!\[redacted\])[^\s\"'<>\\]+",
     re.IGNORECASE,
 )
 _QUERY = re.compile(
-    r"([?&](?:key|sig|signature|x-amz-signature|code|auth|x-amz-credential)=)(?!\[redacted\])[^\s&#\"'<>]+",
+    r"([?&](?:key|sig|signature|x-amz-signature|x-amz-credential|code|auth)=)"
+    r"(?!\[redacted\])[^\s&#\"'<>]+",
     re.IGNORECASE,
 )
 _CARD = re.compile(
@@ -89,7 +92,8 @@ _VENDOR_SIGNS = (
     "rk-", "AKIA", "ASIA", "AIza", "npm_", "pypi-", "SG.", "hvs.", "ya29.",
 )  # fmt: skip
 _DIGIT_SIGNS = re.compile(
-    r"[0-9][0-9][0-9](?:[0-9]{10}|[0-9][ -](?:[0-9]{4}[ -][0-9]{4}|[0-9]{6}[ -])|-[0-9][0-9]-[0-9]{4})"
+    r"[0-9][0-9][0-9]"
+    r"(?:[0-9]{10}|[0-9][ -](?:[0-9]{4}[ -][0-9]{4}|[0-9]{6}[ -])|-[0-9][0-9]-[0-9]{4})"
 )
 _KEEP_NAME = rf"\g<1>{MARK}"
 

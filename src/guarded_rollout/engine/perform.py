@@ -122,6 +122,7 @@ def _migrate(order: Order, ports: Ports, control: Control) -> Outcome:
     built = built_release(ports, order.plan.candidate)
     before = ports.database.revision() if ports.database.exists() else None
     if before != built.head:
+        ports.database.prepare()
         ports.migrator.up(built, migrations, control)
     after = ports.database.revision()
     if after != built.head:

@@ -186,6 +186,9 @@ class FakeDatabase:
     def url(self) -> str:
         return "sqlite:////data/toy.db"
 
+    def prepare(self) -> None:
+        """Nothing to make."""
+
     def exists(self) -> bool:
         if "database" in self.world.fails:
             raise self.world.fails["database"]

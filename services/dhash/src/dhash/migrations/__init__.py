@@ -1,0 +1,1 @@
+"""Alembic's scripts. They only add; old releases keep running on what they leave."""

@@ -1,0 +1,171 @@
+"""Reading a backup back: every byte of it, the dump included, against what was written down."""
+
+import hashlib
+import re
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from guarded_rollout.adapters.archive import manifest
+from guarded_rollout.adapters.archive.manifest import Manifest, Member
+from guarded_rollout.adapters.archive.packing import CHUNK, file_sha256
+from guarded_rollout.core.problems import BadInput, Broken
+from guarded_rollout.ports import Database
+
+_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *]\S.*\n?")
+_MANIFEST_LIMIT = 64 << 20
+_DAMAGED = "the file is damaged: use another backup, and check the disk"
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,  # zipfile: encrypted members
+    UnicodeDecodeError,
+    ValueError,
+)
+
+
+def checksum_file(path: Path) -> Path:
+    """Where the backup's checksum lies."""
+    return path.with_name(path.name + ".sha256")
+
+
+def written_checksum(path: Path, file: str) -> str:
+    """What the checksum file says. The path inside it is for `sha256sum -c`, not for us."""
+    beside = checksum_file(path)
+    try:
+        line = beside.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{file} has no checksum: {beside.name} is missing beside it",
+            "bring the checksum file from where the backup was made; without it nobody can "
+            "tell whether the backup is whole",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise Broken(f"{beside.name} is not a checksum file", _DAMAGED) from error
+    found = _CHECKSUM.fullmatch(line)
+    if found is None:
+        raise Broken(f"{beside.name} is not one line as sha256sum writes it", _DAMAGED)
+    return found[1]
+
+
+def check_checksum(content: BinaryIO, expected: str, file: str) -> None:
+    """Broken when the bytes are not those that were written down."""
+    content.seek(0)
+    actual = file_sha256(content)
+    content.seek(0)
+    if actual != expected:
+        raise Broken(
+            f"{file} is not what was written: its SHA-256 is {actual[:12]}..., "
+            f"its checksum file says {expected[:12]}...",
+            _DAMAGED,
+        )
+
+
+@contextmanager
+def opened(content: BinaryIO, file: str) -> Iterator[zipfile.ZipFile]:
+    """The zip; whatever makes it unreadable becomes Broken, naming the file."""
+    try:
+        with zipfile.ZipFile(content) as archive:
+            yield archive
+    except _UNREADABLE as error:
+        raise Broken(f"{file} is not a whole zip: {error}", _DAMAGED) from error
+
+
+def read_manifest(archive: zipfile.ZipFile, file: str) -> Manifest:
+    """What the backup says about itself."""
+    names = archive.namelist()
+    if names.count(manifest.NAME) != 1:
+        raise BadInput(
+            f"{file} holds no {manifest.NAME}: it is not a backup of this tool",
+            "use one that `rollout backup` made",
+        )
+    if archive.getinfo(manifest.NAME).file_size > _MANIFEST_LIMIT:
+        raise Broken(f"{file} has an unreadable {manifest.NAME}: it is too large", _DAMAGED)
+    return manifest.decode(archive.read(manifest.NAME), file)
+
+
+def check_content(content: BinaryIO, file: str, database: Database, scratch: Path) -> None:
+    """Every member and the dump. `scratch`: a new file that the dump is unpacked to."""
+    with opened(content, file) as archive:
+        said = read_manifest(archive, file)
+        dump = check_members(archive, said, file, scratch)
+    if dump is not None:
+        check_dump(dump, said, file, database)
+
+
+def check_members(
+    archive: zipfile.ZipFile, said: Manifest, file: str, dump_to: Path
+) -> Path | None:
+    """Read every member against the manifest; the dump goes to the file `dump_to`."""
+    names = sorted(archive.namelist())
+    expected = sorted([manifest.NAME, *(member.name for member in said.members)])
+    if names != expected:
+        odd = sorted(set(names) ^ set(expected)) or names
+        raise Broken(f"{file} and its {manifest.NAME} disagree about {', '.join(odd)}", _DAMAGED)
+    dump: Path | None = None
+    for member in said.members:
+        if member.name == said.database.member:
+            _make_room(dump_to.parent, member.size)
+            with dump_to.open("xb") as target:
+                _check_member(archive, member, file, target)
+            dump = dump_to
+        else:
+            _check_member(archive, member, file, None)
+    if said.database.member is not None and dump is None:
+        raise Broken(f"{file} lacks its dump {said.database.member}", _DAMAGED)
+    return dump
+
+
+def check_dump(dump: Path, said: Manifest, file: str, database: Database) -> None:
+    """Prove the dump, and compare its rows with what was counted when it was made."""
+    try:
+        rows = database.prove(dump)
+    except Broken as error:
+        what = error.why.what.replace(str(dump), f"the dump in {file}")
+        raise Broken(what, error.why.hint) from error
+    if dict(rows) != said.database.rows:
+        raise Broken(
+            f"the dump in {file} has other rows than {manifest.NAME} says: "
+            + _differences(said.database.rows, rows),
+            _DAMAGED,
+        )
+
+
+def _check_member(
+    archive: zipfile.ZipFile, member: Member, file: str, target: BinaryIO | None
+) -> None:
+    digest = hashlib.sha256()
+    size = 0
+    with archive.open(member.name) as content:
+        # One chunk past what it should be is enough to know; a zip bomb goes no further.
+        while size <= member.size and (chunk := content.read(CHUNK)):
+            digest.update(chunk)
+            size += len(chunk)
+            if target is not None:
+                target.write(chunk)
+    if size != member.size or digest.hexdigest() != member.sha256:
+        raise Broken(f"{member.name} in {file} is not what {manifest.NAME} says", _DAMAGED)
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise Broken(
+            f"checking needs {needed} bytes in {folder}, {free} are free", f"make room in {folder}"
+        )
+
+
+def _differences(said: Mapping[str, int], found: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{table}: {said.get(table, 'no table')} written down, {found.get(table, 'no table')} found"
+        for table in sorted({*said, *found})
+        if said.get(table) != found.get(table)
+    )

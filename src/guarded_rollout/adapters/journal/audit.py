@@ -1,0 +1,79 @@
+"""Walks the chain from the first entry, in constant memory and without holding up writers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guarded_rollout.adapters.journal.chain import GENESIS, Link, fault
+from guarded_rollout.adapters.journal.connection import Ask
+from guarded_rollout.core.problems import Broken
+from guarded_rollout.ports import Audit
+
+_BATCH = 500
+
+_NEXT = """
+    SELECT f.seq, f.rollout, f.at, f.kind, f.body, f.prev, f.hash,
+        (SELECT min(g.seq) FROM facts g WHERE g.rollout = f.rollout),
+        r.environment, r.kind
+    FROM facts f LEFT JOIN rollouts r ON r.id = f.rollout
+    WHERE f.seq > ? ORDER BY f.seq LIMIT ?
+"""
+
+_EMPTY = """
+    SELECT id FROM rollouts r
+    WHERE NOT EXISTS (SELECT 1 FROM facts f WHERE f.rollout = r.id) LIMIT 1
+"""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far the walk came."""
+
+    seq: int = 0
+    rollouts: int = 0
+    head: str = GENESIS
+
+    def audit(self, problem: str | None, broken_at: int | None = None) -> Audit:
+        return Audit(self.seq, self.rollouts, broken_at, problem, self.head)
+
+
+def verify(ask: Ask) -> Audit:
+    """Check every entry, then the file. A file that cannot be read is a finding, not an error.
+
+    Entries cut off at the end do not show, unless a rollout lost all of its own: compare the
+    head with one noted earlier. Raises Busy when the file stays locked.
+    """
+    walk = _Walk()
+    try:
+        for entry in _entries(ask):
+            problem = fault((walk.seq, walk.head), entry)
+            if problem is not None:
+                return walk.audit(problem, walk.seq + 1)
+            walk.seq, walk.head = entry.seq, entry.hash
+            walk.rollouts += entry.kind == "started"
+        for (rollout,) in ask(_EMPTY):
+            return walk.audit(f"rollout {rollout} has lost all its entries", walk.seq + 1)
+        for (finding,) in ask("PRAGMA quick_check(1)"):
+            if finding != "ok":
+                return walk.audit(f"the file is damaged beside the entries: {finding}")
+    except Broken as problem:
+        return walk.audit(f"after entry {walk.seq}: {problem.why.what}", walk.seq + 1)
+    return walk.audit(None)
+
+
+def _entries(ask: Ask) -> Iterator[Link]:
+    """All entries in order; Broken comes right at the first that cannot be read."""
+    seq, size = 0, _BATCH
+    while True:
+        try:
+            rows = ask(_NEXT, seq, size)
+        except Broken:
+            if size == 1:
+                raise
+            size = 1
+            continue
+        for row in rows:
+            entry = Link(*row)
+            yield entry
+            seq = entry.seq
+        if len(rows) < size:
+            return

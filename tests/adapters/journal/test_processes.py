@@ -1,0 +1,243 @@
+"""Controllers are real processes here: they race, are killed, hang, and leave orphans behind."""
+
+import os
+import random
+import signal
+import subprocess
+
+import pytest
+
+from guarded_rollout.adapters.journal import leases
+from guarded_rollout.adapters.journal.looking import open_readonly
+from guarded_rollout.core.facts import Adopted
+from guarded_rollout.core.problems import Busy
+
+SLEEPER = ("sleep", "120")
+
+
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
+    controllers, journal, started, tmp_path
+):
+    """Thirty kills at random moments of a tight loop; each successor claims at once."""
+    moments = random.Random(7)
+    journal.begin("production", "r1", started(), exclusive=True)
+    told = {}
+    for kill in range(1, 31):
+        writer = controllers.start("append", "production")
+        word, fence, after = controllers.said(writer)
+        assert (word, int(fence)) == ("claimed", kill), "a successor had to wait"
+        assert int(after) >= max(told, default=1), "an acknowledged entry is gone"
+        for _ in range(moments.randrange(1, 12)):
+            seq, own = controllers.said(writer)
+            told[int(seq)] = own
+        journal._clock.sleep(moments.random() / 100)
+        controllers.kill(writer)
+        for line in writer.stdout.read().splitlines(keepends=True):
+            if line.endswith("\n"):  # killed inside a line: that entry was not told
+                seq, own = line.split()
+                told[int(seq)] = own
+    entries = journal.entries("r1")
+    assert journal.verify().problem is None
+    assert open_readonly(tmp_path / "journal.db", journal._clock).verify() == journal.verify()
+    assert {seq: own for seq, own in told.items() if seq != 1}.items() <= {
+        entry.seq: entry.hash for entry in entries
+    }.items()
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+    assert [entry.fact.by for entry in entries[1:]] == [str(e.seq) for e in entries[1:]]
+    assert len(told) > 100
+
+
+@pytest.mark.parametrize("verb", ["begin", "claim"])
+def test_of_sixteen_that_race_exactly_one_wins(controllers, journal, verb):
+    """Twenty rounds of twenty. The others are told by name who won."""
+    racers = [controllers.start("race", verb) for _ in range(16)]
+    assert [controllers.said(racer) for racer in racers] == [["ready"]] * 16
+    for number in range(20):
+        environment = f"round-{number}"
+        for racer in racers:
+            racer.stdin.write(f"{environment}\n")
+            racer.stdin.flush()
+        answers = [controllers.said(racer) for racer in racers]
+        (winner,) = [answer[1] for answer in answers if answer[0] == "won"]
+        named = f"{environment}-{winner}" if verb == "begin" else f"(process {winner})"
+        for answer in answers:
+            if answer[0] == "lost":
+                assert answer[1] == "Busy"
+                assert named in " ".join(answer)
+        if verb == "begin":
+            assert journal.active(environment).rollout == named
+        else:
+            assert journal.holder(environment).pid == int(winner)
+    assert journal.verify().problem is None
+
+
+def test_a_killed_owner_is_succeeded_at_once(controllers, journal):
+    """Though its lease has most of a minute left."""
+    owner = controllers.start("hold", "production", lease=60)
+    assert controllers.said(owner) == ["holding", "0"]
+    with pytest.raises(Busy) as caught:
+        journal.claim("production", "next")
+    assert f"guard (process {owner.pid}) has the lease" in caught.value.why.what
+    assert f"kill -9 {owner.pid}" in caught.value.why.hint
+    assert journal.holder("production").alive
+    controllers.kill(owner)
+    assert not journal.holder("production").alive
+    assert journal.claim("production", "next").fence == 2
+
+
+def test_a_hung_owner_is_ended_when_its_lease_is_over(controllers, journal, runs):
+    """With the whole process group it leads, and what it gave its lock to."""
+    owner = controllers.start("hold", "production", *SLEEPER, lease=1)
+    child = controllers.also_end(controllers.said(owner)[1])
+    os.kill(owner.pid, signal.SIGSTOP)
+    lease = claim_when_possible(journal)
+    assert lease.fence == 2
+    assert owner.wait() == -signal.SIGKILL
+    assert not runs(child)
+
+
+def claim_when_possible(journal):
+    """While the lease runs the answer is Busy."""
+    deadline = journal._clock.monotonic() + 120
+    while True:
+        try:
+            return journal.claim("production", "next")
+        except Busy:
+            assert journal._clock.monotonic() < deadline
+            journal._clock.sleep(0.1)
+
+
+def test_an_owner_that_is_well_but_looks_late_is_spared(controllers, open_journal, runs):
+    """The clock jumped ahead of its heartbeats: it gets one more to show that it lives."""
+    owner = controllers.start("hold", "production", lease=600)
+    assert controllers.said(owner) == ["holding", "0"]
+
+    class Ahead:
+        """Time as a machine sees it after it slept; the owner's heartbeat comes meanwhile."""
+
+        def __init__(self, clock):
+            self.clock = clock
+            self.looks = 0
+
+        def now(self):
+            return self.clock.now() + 3600
+
+        def monotonic(self):
+            return self.clock.monotonic()
+
+        def sleep(self, seconds):
+            self.looks += 1
+            if self.looks == 5:
+                with journal._file.writing() as connection:
+                    connection.execute("UPDATE leases SET until = until + 7200")
+            self.clock.sleep(seconds)
+
+    journal = open_journal(lease_seconds=600)
+    journal._leases = leases.Leases(
+        journal._file, Ahead(journal._clock), journal._leases.locks, 600
+    )
+    with pytest.raises(Busy, match=f"process {owner.pid}"):
+        journal.claim("production", "next")
+    assert runs(owner.pid)
+
+
+def test_an_orphans_command_is_waited_for_then_ended(controllers, journal, runs):
+    """Its owner is dead, but two migrations at once would be worse than a wait."""
+    owner = controllers.start("hold", "production", *SLEEPER, lease=5)
+    orphan = controllers.also_end(controllers.said(owner)[1])
+    controllers.kill(owner)
+    with pytest.raises(Busy) as caught:
+        journal.claim("production", "next")
+    assert f"guard (process {owner.pid}) is gone, but process {orphan}" in caught.value.why.what
+    assert runs(orphan), "the lease was not over"
+    assert claim_when_possible(journal).fence == 2
+    assert not runs(orphan)
+
+
+def test_the_next_owner_waits_for_a_command_that_is_about_to_end(controllers, journal):
+    """A guard ends its command within moments of the owner's death: no need to bother anybody."""
+    owner = controllers.start("hold", "production", "sh", "-c", "read line; sleep 0.3", lease=60)
+    controllers.also_end(controllers.said(owner)[1])
+    controllers.kill(owner)
+    assert journal.claim("production", "next").fence == 2
+
+
+def test_a_process_with_a_dead_owners_number_is_not_touched(controllers, journal, runs):
+    """The number was given to somebody else: neither it nor its group is the owner's."""
+    innocent = subprocess.Popen(SLEEPER, start_new_session=True)
+    controllers.started.append(_with_pipes(innocent))
+    owner = controllers.start("hold", "production", lease=600)
+    assert controllers.said(owner) == ["holding", "0"]
+    with journal._file.writing() as connection:
+        connection.execute(
+            "UPDATE leases SET until = 0, pid = ?, process_group = ?", (innocent.pid, innocent.pid)
+        )
+    with pytest.raises(Busy) as caught:
+        journal.claim("production", "next")
+    assert "still holds its lock" in caught.value.why.what
+    assert f"kill -9 {owner.pid}" in caught.value.why.hint
+    assert runs(innocent.pid)
+    assert runs(owner.pid), "it holds the lock, but it is not the recorded owner"
+
+
+def _with_pipes(process):
+    process.stdin = process.stdout = open(os.devnull)  # noqa: SIM115, PTH123 - closed at the end
+    return process
+
+
+def test_a_forked_child_does_not_keep_its_parents_lock(controllers, journal, runs):
+    """Only what is handed on by purpose does."""
+    owner = controllers.start("fork", "production", lease=60)
+    word, child, *fds = controllers.said(owner)
+    controllers.also_end(child)
+    assert (word, fds) == ("forked", [])
+    controllers.kill(owner)
+    assert runs(child)
+    assert journal.claim("production", "next").fence == 2
+
+
+def test_a_replaced_lock_file_gives_nobody_two_owners(controllers, journal, tmp_path):
+    """Somebody deleted it while its owner was at work."""
+    owner = controllers.start("hold", "production", lease=600)
+    assert controllers.said(owner) == ["holding", "0"]
+    (tmp_path / "locks" / "production.lock").unlink()
+    with pytest.raises(Busy, match="was replaced while guard"):
+        journal.claim("production", "next")
+    assert journal.lease_fds("production") == ()
+    assert journal.holder("production").pid == owner.pid
+
+
+def test_a_lock_without_a_lease_is_not_gone_past(controllers, journal, clock):
+    """A command has outlived the rollout that started it: a person must see to it."""
+    lease = journal.claim("production", "guard")
+    command = subprocess.Popen(SLEEPER, pass_fds=journal.lease_fds("production"))
+    controllers.started.append(_with_pipes(command))
+    journal.release(lease)
+    with pytest.raises(Busy) as caught:
+        journal.claim("production", "guard")
+    assert f"process {command.pid} holds the lock of production" in caught.value.why.what
+    command.kill()
+    command.wait()
+    assert journal.claim("production", "guard").fence == 2
+
+
+def test_the_lock_can_be_handed_to_a_command(journal):
+    """And to nothing else: it is closed in other children."""
+    assert journal.lease_fds("production") == ()
+    lease = journal.claim("production", "guard")
+    (handle,) = journal.lease_fds("production")
+    assert not os.get_inheritable(handle)
+    journal.release(lease)
+    assert journal.lease_fds("production") == ()
+
+
+def test_a_writer_that_lost_its_lease_to_another_process_is_stopped(controllers, journal, started):
+    """The fence is checked in the transaction that writes."""
+    first = journal.begin("production", "r1", started(), exclusive=True)
+    lost = journal.claim("production", "guard")
+    journal.close()
+    successor = controllers.start("hold", "production")
+    assert controllers.said(successor) == ["holding", "0"]
+    with pytest.raises(Busy, match="has lost the lease"):
+        journal.append(lost, "r1", Adopted("guard"), after=first.seq)
+    assert journal.entries("r1") == (first,)

@@ -1,0 +1,1 @@
+"""Never run: the tests only ask which revisions there are."""

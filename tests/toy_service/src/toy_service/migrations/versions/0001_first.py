@@ -1,0 +1,4 @@
+"""The first revision."""
+
+revision = "0001_first"
+down_revision = None
