@@ -131,8 +131,8 @@ def test_workers_count_together_and_a_dead_one_is_replaced(serve, sqlite_url, dr
 def test_no_worker_outlives_its_supervisor(serve, sqlite_url, wait_until):
     server = serve(sqlite_url, workers=2)
     workers = children(server.process.pid)
+    wait_until(lambda: [len(children(worker)) for worker in workers] == [2, 2])
     readers = [child for worker in workers for child in children(worker)]
-    assert len(readers) == 4
     server.stop(signal.SIGKILL)
     wait_until(lambda: not any(map(is_alive, workers + readers)))
     assert refuses(server.uds)

@@ -10,7 +10,7 @@ from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.problems import NotPossible
-from guarded_rollout.core.report import plan_lines
+from guarded_rollout.core.report import plan_lines, size_text
 from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.core.spec import Release
 from guarded_rollout.engine.situation import read_situation
@@ -53,7 +53,7 @@ def verify(args: argparse.Namespace) -> int:
         file = mine[0].file
     backup = ports.archive.verify(places.root / Path(file), args.env, ports.database)
     rows = ", ".join(f"{table} {count}" for table, count in sorted(backup.rows.items()))
-    screen.line(f"{backup.file} is sound: {backup.size / 2**20:.1f} MB, rows: {rows or 'none'}")
+    screen.line(f"{backup.file} is sound: {size_text(backup.size)}, rows: {rows or 'none'}")
     screen.document(_document(backup))
     return 0
 
@@ -67,7 +67,7 @@ def show(args: argparse.Namespace) -> int:
         sound = "checksum ok" if backup.verified else "CHECKSUM DOES NOT FIT"
         made = datetime.fromtimestamp(backup.created, UTC)
         screen.line(
-            f"{backup.file}  {made:%Y-%m-%d %H:%M:%S} UTC  {backup.size / 2**20:.1f} MB  {sound}"
+            f"{backup.file}  {made:%Y-%m-%d %H:%M:%S} UTC  {size_text(backup.size)}  {sound}"
         )
     if not mine:
         screen.line(f"no backup of {args.env}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from guarded_rollout.adapters.configuration import load_spec, minutes
+from guarded_rollout.adapters.configuration import load_spec, minutes, with_duration
 from guarded_rollout.adapters.host import user
 from guarded_rollout.cli.guard import ensure_guard, find, follow, spawn
 from guarded_rollout.cli.screen import Screen
@@ -32,10 +32,7 @@ def spec_for(args: argparse.Namespace, places: Places) -> Spec:
         source = Path(args.source).absolute()
         spec = replace(spec, service=replace(spec.service, source=str(source)))
     if getattr(args, "duration", None):
-        watch = spec.environment.watch
-        schedule = replace(watch.schedule, duration=minutes(args.duration))
-        environment = replace(spec.environment, watch=replace(watch, schedule=schedule))
-        spec = replace(spec, environment=environment)
+        spec = with_duration(spec, minutes(args.duration))
     return spec
 
 

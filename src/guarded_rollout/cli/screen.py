@@ -29,7 +29,7 @@ class Screen:
     def entry(self, entry: Entry) -> None:
         """A fact of the journal, as it happens."""
         at = datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S")
-        for text in fact_lines(entry.fact):
+        for text in fact_lines(entry.fact, brief=True):
             self.line(f"{at}  {text}")
 
     def document(self, content: Any) -> None:  # noqa: ANN401 - JSON

@@ -51,7 +51,10 @@ _PRIVATE = re.compile(
     r"-----BEGIN ([A-Z ]{0,30}PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL
 )
 _PASSWORD_IN_URL = re.compile(
-    r"(://[^\s:/@\"'<>]*:)(?!\[redacted\]@)(?![0-9]{1,5}(?:[/?#\s]|$))(?:(?!://)[^\s\"'<>])+@"
+    r"((?:https?://[^\s:/@\"'<>]*:(?![0-9]{1,5}(?:[/\s]|$))"  # a web address with a port
+    r"|(?<!http)(?<!https)://[^\s:/@\"'<>]*:))"
+    r"(?!\[redacted\]@)(?:(?!://)[^\s\"'<>])+@",
+    re.IGNORECASE,
 )
 _WEBHOOK = re.compile(
     r"(https?://(?:[^\s/@\"'<>]*@)?"

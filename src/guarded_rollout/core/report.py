@@ -103,8 +103,11 @@ def minutes(seconds: float) -> str:
     return " ".join(parts)
 
 
-def fact_lines(fact: Fact) -> list[str]:  # noqa: PLR0911 - one return per kind of fact
-    """What a fact looks like on a screen; empty for what only machines read."""
+def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: PLR0911 - one per kind
+    """What a fact looks like on a screen; empty for what only machines read.
+
+    `brief`: of the gates only those that do not pass.
+    """
     match fact:
         case Started(plan=plan, by=by, reason=reason):
             why = f" ({reason})" if reason else ""
@@ -120,7 +123,8 @@ def fact_lines(fact: Fact) -> list[str]:  # noqa: PLR0911 - one return per kind 
             return [] if seen.look is None else [_look_line(seen)]
         case Judged(verdicts=verdicts, lane=lane):
             head = "probes" if lane is Lane.DOWN else "gates"
-            lines = [f"  {v.gate:<22} {_MARK[v.answer]:<8} {v.reason}" for v in verdicts]
+            shown = [v for v in verdicts if not brief or v.answer is not Answer.PASS]
+            lines = [f"  {v.gate:<22} {_MARK[v.answer]:<8} {v.reason}" for v in shown]
             return [*lines, f"  {head}: {_MARK[overall(verdicts)]}"]
         case RollbackAsked(by=by, reason=reason):
             return [f"rollback asked by {by}: {reason}"]
@@ -133,7 +137,7 @@ def fact_lines(fact: Fact) -> list[str]:  # noqa: PLR0911 - one return per kind 
 def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:
     match step:
         case Step.BACKUP:
-            return f": {outcome['file']} ({outcome['size'] / 2**20:.1f} MB, verified)"
+            return f": {outcome['file']} ({size_text(outcome['size'])}, verified)"
         case Step.MIGRATE:
             moved = f"{outcome['from']} -> {outcome['to']}" if outcome["moved"] else "nothing to do"
             return f": {moved}"
@@ -145,6 +149,11 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:
             return f": {len(outcome['backups'])} backups removed"
         case _:
             return ""
+
+
+def size_text(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 1024:.1f} kB"
 
 
 def _look_line(seen: Observation) -> str:

@@ -158,7 +158,7 @@ def wait_until_well(
                 raise Broken(
                     f"replica {replica.name} of {release.name} ended {replica.restarts} times "
                     f"({replica.last_exit}); its last words:\n{tail(replica.log)}",
-                    f"read {replica.log}",
+                    f"read {replica.log}; once stopped it is logs/{replica.name}.log beside it",
                 )
         if ports.clock.monotonic() > deadline:
             told = "; ".join(f"{name}: {said}" for name, said in sorted(waiting.items()))

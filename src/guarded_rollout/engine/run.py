@@ -96,8 +96,8 @@ class Controller:
 
     def run(self) -> State:
         """Drive. Returns the state in which it came to rest."""
-        self._read(show=False)
-        if not self._state.ended and self._seq > 1:
+        known = self._read(show=False)
+        if not self._state.ended and known > 1:
             self._write(Adopted(self._lease.owner))
         try:
             while not self._halt.is_set() and self._act():

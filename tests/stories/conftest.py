@@ -1,0 +1,35 @@
+"""Sites with real processes. One is shared by a module's stories, each leaving 1.0.0 serving."""
+
+import pytest
+from bad_releases import make
+from site_of_ours import Site
+
+
+@pytest.fixture(scope="module")
+def site():
+    """A site where dhash 1.0.0 serves production."""
+    ours = Site()
+    code, report = ours.deploy(None, "--detach")
+    assert code == 0, report
+    done = ours.rollout("watch", "--env", "production")
+    # Nobody uses it yet, so every gate that needs evidence is unknown: a person takes it.
+    assert done.returncode == 3, done.stdout
+    done = ours.rollout("promote", "--env", "production", "--reason", "first, without users")
+    assert done.returncode == 0, done.stdout
+    yield ours
+    ours.close()
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory):
+    """`releases("slow")` is the source of a bad release, made once."""
+    made = {}
+    folder = tmp_path_factory.mktemp("releases")
+
+    def source(name, **options):
+        key = (name, *sorted(options.items()))
+        if key not in made:
+            made[key] = make(name, folder / f"{name}-{len(made)}", **options)
+        return made[key]
+
+    return source

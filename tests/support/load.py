@@ -1,0 +1,134 @@
+"""Continuous load on a site: GET and POST of real images over kept connections, every answer kept."""
+
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GOLDEN = Path(__file__).parents[2] / "services" / "dhash" / "golden"
+IMAGES = ("photo_small.jpg", "photo_tiny.jpg", "photo.webp", "photo.png", "page.jpg", "photo_gray.jpg")
+TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+@dataclass
+class Tally:
+    """What the clients saw. `broken`: no answer at all, with the reason."""
+
+    statuses: Counter = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    versions: Counter = field(default_factory=Counter)
+
+    @property
+    def requests(self):
+        """All that were sent."""
+        return self.statuses.total() + len(self.broken)
+
+    @property
+    def failed(self):
+        """Anything but 2xx."""
+        return sum(n for status, n in self.statuses.items() if status >= 300) + len(self.broken)
+
+
+class Load:
+    """Threads that send until they are stopped. Every third request is a POST of an image."""
+
+    def __init__(self, port, threads=4, pause=0.0, posts_every=3):
+        self._port, self._pause, self._posts_every = port, pause, posts_every
+        self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self.tally = Tally()
+        self._images = [(GOLDEN / name).read_bytes() for name in IMAGES]
+        self._types = [TYPES[Path(name).suffix] for name in IMAGES]
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True)
+            for number in range(threads)
+        ]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """End; waits for what is in flight. Returns the tally."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+        return self.tally
+
+    def _run(self, number):
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        for turn in itertools.count(number):
+            if self._stop.is_set():
+                break
+            try:
+                status, body = self._send(connection, turn)
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                with self._guard:
+                    self.tally.broken.append(f"{type(error).__name__}: {error}")
+                time.sleep(0.05)
+                continue
+            with self._guard:
+                self.tally.statuses[status] += 1
+                if body is not None:
+                    self.tally.versions[body] += 1
+            if self._pause:
+                time.sleep(self._pause)
+        connection.close()
+
+    def _send(self, connection, turn):
+        if turn % self._posts_every:
+            connection.request("GET", "/version")
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body)["release"] if answer.status == 200 else None
+        which = turn // self._posts_every % len(self._images)
+        connection.request(
+            "POST",
+            "/api/dhash/extract",
+            self._images[which],
+            {"content-type": self._types[which]},
+        )
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The proxy's own account of a span of its access log."""
+
+    requests: int
+    failed: int
+    own: Counter
+    not_own: list[dict]
+
+
+def read_access_log(file, start=0):
+    """What the proxy logged from byte `start` on.
+
+    `own`: answers of 400 and above that a replica itself gave, per socket. `not_own`: failures that
+    no replica answered: refused, reset, no healthy host, timed out.
+    """
+    own, not_own, requests, failed = Counter(), [], 0, 0
+    with file.open("rb") as lines:
+        lines.seek(start)
+        for line in lines:
+            entry = json.loads(line)
+            requests += 1
+            if int(entry["s"] or 0) < 400 and int(entry["s"] or 0) != 0:
+                continue
+            failed += 1
+            if entry["f"] in {"-", None} and entry["h"]:
+                own[entry["h"]] += 1
+            else:
+                not_own.append(entry)
+    return Logged(requests, failed, own, not_own)
