@@ -248,6 +248,20 @@ def test_a_second_runner_is_refused_at_once_and_told_who_is_at_it(toy):
     assert toy.database.revision() == "0003"
 
 
+def test_the_migration_itself_holds_the_lock(toy):
+    """So that nobody begins another one while it lives, whatever became of its controller."""
+    out = toy.folder / "out"
+    code = f"""
+    files = [os.path.join("/dev/fd", fd) for fd in os.listdir("/dev/fd")]
+    with open({str(out)!r}, "w") as out:
+        out.write(" ".join(os.path.realpath(file) for file in files))
+"""
+    toy.up(toy.release(FIRST + code))
+    (lock,) = (toy.folder / "locks").iterdir()
+    assert str(lock) in out.read_text().split()
+    assert lock.read_bytes() == b""
+
+
 def test_told_to_stop_the_schema_is_what_it_was(toy):
     """The running migration ends, and its transaction with it."""
     here, go = toy.folder / "here", toy.folder / "go"

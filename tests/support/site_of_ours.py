@@ -179,6 +179,12 @@ class Site:
                     found[int(entry.name)] = line
         return found
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self):
         """End everything this site started, and remove it."""
         for _ in range(5):

@@ -192,8 +192,10 @@ class AlembicMigrator:
             )
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{who}\n".encode(), 0)
-            yield handle
-            os.ftruncate(handle, 0)
+            try:
+                yield handle
+            finally:
+                os.ftruncate(handle, 0)
         finally:
             os.close(handle)
 

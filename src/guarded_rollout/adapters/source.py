@@ -83,7 +83,9 @@ def read_source(service: str, folder: Path) -> Source:
 
 
 def _files(top: Path, folder: Path) -> Iterator[str]:
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
         if _excluded(entry.name, at_the_top=folder == top, is_folder=entry.is_dir()):
             continue
         path = Path(entry.path)

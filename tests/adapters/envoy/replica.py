@@ -3,6 +3,7 @@
 /health             200, or 503 while SOCKET.sick exists
 /status/N           status N
 /slow/SECONDS       after so long
+/hold/FILE          once FILE exists beside the socket
 /length             the length of the body it got
 /headers            the request's headers, one per line
 """
@@ -39,6 +40,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status = int(words[2])
         elif words[1] == "slow":
             time.sleep(float(words[2]))  # noqa: TID251 - a server that takes its time
+        elif words[1] == "hold":
+            while not self.sick.with_name(words[2]).exists():
+                time.sleep(0.01)  # noqa: TID251 - until the test says so
         elif words[1] == "length":
             text = str(len(body))
         elif words[1] == "headers":

@@ -175,6 +175,15 @@ def test_an_envoy_that_cannot_run_leaves_nothing(monkeypatch):
         world.close()
 
 
+def test_a_proxy_of_an_earlier_version_is_left_alone(world):
+    """An upgrade of this tool brings another Envoy: the running one serves until it is stopped."""
+    world.traffic.route(Route(world.arm("a", replicas=1), None, 1))
+    pid = world.supervisor.pid
+    world.controller(binary=Path("/bin/true")).start()
+    assert world.supervisor.pid == pid
+    assert world.ask() == (200, "a")
+
+
 def test_controllers_take_turns(world):
     """Twenty shifts from four controllers: each one whole, no generation used twice."""
     arms = [world.arm(name, replicas=1) for name in "ab"]

@@ -1,10 +1,12 @@
 """What the proxy does to a request, and what it refuses."""
 
 import json
+import socket
 
 import pytest
 
 from guarded_rollout.ports import Route
+from tests.adapters.envoy.world import LONG, until
 
 
 @pytest.fixture
@@ -50,13 +52,37 @@ def test_header_names_with_underscores_are_refused(served):
 
 def test_the_admin_socket_is_ours_alone_and_cannot_end_the_proxy(served):
     """Mode 0600 in a folder 0700; only the pages that are needed answer."""
-    socket = served.folder / "run" / "admin.sock"
-    assert socket.stat().st_mode & 0o777 == 0o600
-    assert socket.parent.stat().st_mode & 0o777 == 0o700
+    admin = served.folder / "run" / "admin.sock"
+    assert admin.stat().st_mode & 0o777 == 0o600
+    assert admin.parent.stat().st_mode & 0o777 == 0o700
     assert (served.folder / "proxy").stat().st_mode & 0o777 == 0o700
     assert served.admin_refuses("/quitquitquit")
     assert served.admin_refuses("/runtime_modify?a=b")
     assert served.traffic.running()
+
+
+def test_old_clients_are_served(served):
+    """HTTP/1.0 without a Host header."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=LONG) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
+    assert answer.endswith(b"a")
+
+
+def test_the_access_log_can_be_rotated(served):
+    """Every line is in the old file or in the new one."""
+    log = served.folder / "proxy" / "access.jsonl"
+    with served.load(connections=2) as seen:
+        until(lambda: log.exists() and log.stat().st_size > 2000, "the log grows")
+        assert not served.traffic.rotate(10**9)
+        assert served.traffic.rotate(1000)
+        now = seen.sent
+        until(lambda: seen.sent > now + 20, "the load goes on")
+    served.traffic.stop()
+    lines = [file.read_text().splitlines() for file in (log, log.with_name("access.jsonl.1"))]
+    assert all(lines)
+    assert sum(map(len, lines)) == seen.sent
 
 
 def test_every_request_leaves_a_line_in_the_access_log(served):

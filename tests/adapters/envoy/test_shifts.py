@@ -4,7 +4,7 @@ import pytest
 
 from guarded_rollout.core.problems import Broken
 from guarded_rollout.ports import Arm, Route
-from tests.adapters.envoy.world import until
+from tests.adapters.envoy.world import LONG, until
 
 
 def test_thirty_shifts_under_load_fail_no_request(world):
@@ -16,10 +16,10 @@ def test_thirty_shifts_under_load_fail_no_request(world):
             for to, standby in ((b, a), (a, b)):
                 before = seen.sent
                 world.traffic.route(Route(to, standby, 1))
-                until(lambda before=before: seen.sent > before + 50, "the load goes on")
+                until(lambda before=before: seen.sent > before + 70, "the load goes on")
     assert seen.bad() == ({}, [])
     assert set(seen.by_release()) == {"a", "b"}
-    assert seen.sent > 1500
+    assert seen.sent > 2000
     readings = world.traffic.readings()
     assert sum(reading.requests for reading in readings.values()) == seen.sent
     assert {name: reading.requests for name, reading in readings.items()} == seen.by_release()
@@ -31,7 +31,7 @@ def test_the_old_release_gets_nothing_once_route_has_returned(world):
     a, b = world.arm("a"), world.arm("b")
     world.traffic.route(Route(a, None, 1))
     with world.load(methods=("POST",)) as seen:
-        for to, other in ((b, a), (a, b)) * 5:
+        for to, other in ((b, a), (a, b)) * 3:
             world.traffic.route(Route(to, None, 1))
             assert world.traffic.drain(other.release, 60.0)
             before = seen.by_release().get(other.release, 0)
@@ -74,16 +74,16 @@ def test_going_back_from_a_dead_release_fails_no_reading_request(world):
 
 
 def test_a_request_in_flight_is_finished_by_the_release_that_began_it(world):
-    """Even when two later routes do not name it: its clusters stay until it is done."""
+    """Even when two later routes do not name it; and drain still sees it."""
     a, b, c = (world.arm(name, replicas=1) for name in "abc")
     world.traffic.route(Route(a, None, 1))
-    answers = []
-    held = world.hold(3.0, answers)
+    held = world.hold()
     until(lambda: world.traffic.readings()["a"].active == 1, "the request is in flight")
     for to in (b, c, b, c):
         world.traffic.route(Route(to, None, 1))
-    held.join()
-    assert answers == [(200, "a")]
+    assert not world.traffic.drain("a", 0.0)
+    assert held.finish() == (200, "a")
+    assert world.traffic.drain("a", LONG)
     for to in (b, c):
         world.traffic.route(Route(to, None, 1))
     assert "a" not in world.traffic.readings()
@@ -135,7 +135,7 @@ def test_a_release_that_is_sick_gets_no_traffic(world):
     b.sockets[0].with_name(f"{b.sockets[0].name}.sick").touch()
     world.traffic.route(Route(a, None, 1))
     with pytest.raises(Broken, match="no replica of b answers GET /health"):
-        world.controller(ready_seconds=1.5).route(Route(b, a, 1))
+        world.controller(ready_seconds=4.0).route(Route(b, a, 1))
     assert world.ask() == (200, "a")
 
 

@@ -50,6 +50,7 @@ class Supervisor:
         self._told_to_stop = threading.Event()
         self._process = None
         self._thread = None
+        self._argv = ()
 
     @property
     def pid(self):
@@ -57,7 +58,9 @@ class Supervisor:
 
     def start(self, argv, env):
         if self._thread is not None:
+            assert argv == self._argv, "another command is supervised already"
             return
+        self._argv = argv
         self._told_to_stop.clear()
         self._begin(argv, env)
         self._thread = threading.Thread(target=self._keep, args=(argv, env))
@@ -114,11 +117,31 @@ class Load:
         return {body: n for (status, body), n in self.answers.items() if status == 200}
 
 
+class Held:
+    """A request in flight."""
+
+    def __init__(self, world):
+        self._file = world.folder / "answer"
+        self._file.unlink(missing_ok=True)
+        self._answers = []
+        self._thread = threading.Thread(target=self._ask, args=(world,))
+        self._thread.start()
+
+    def _ask(self, world):
+        self._answers.append(world.ask("GET", f"/hold/{self._file.name}"))
+
+    def finish(self):
+        """Let it be answered: status and body."""
+        self._file.touch()
+        self._thread.join()
+        return self._answers[0]
+
+
 class EnvoyWorld:
     """One environment: a proxy and the releases behind it."""
 
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="traffic", dir="/tmp"))
         self.supervisor = Supervisor(self.folder)
         self.port = free_port()
         self.traffic = self.controller()
@@ -158,12 +181,18 @@ class EnvoyWorld:
         for path in sockets:
             self.begin(release, path)
         for path in sockets:
-            until(lambda path=path: accepts(path), f"{path} accepts")
+            until(lambda path=path: self.accepts(path), f"{path} accepts")
         return Arm(release, sockets)
 
     def begin(self, release, path):
         command = [sys.executable, "-I", "-S", str(REPLICA), str(path), release]
         self.replicas[path] = subprocess.Popen(command)
+
+    def accepts(self, path):
+        """The replica listens; fail when it ended instead."""
+        assert self.replicas[path].poll() is None, f"the replica at {path} ended"
+        with socket.socket(socket.AF_UNIX) as trial:
+            return trial.connect_ex(str(path)) == 0
 
     def kill(self, arm):
         """SIGKILL the whole release."""
@@ -208,17 +237,9 @@ class EnvoyWorld:
                 return "403" in str(problem)
         return False
 
-    def hold(self, seconds=1.0, answers=None):
-        """Begin a request that takes so long; the thread ends when it is answered."""
-
-        def ask():
-            answer = self.ask("GET", f"/slow/{seconds}")
-            if answers is not None:
-                answers.append(answer)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        return thread
+    def hold(self):
+        """Begin a request that is answered when its `finish()` is called."""
+        return Held(self)
 
     @contextlib.contextmanager
     def load(self, connections=8, methods=("GET", "POST")):
@@ -267,9 +288,3 @@ class EnvoyWorld:
             process.kill()
             process.wait()
         shutil.rmtree(self.folder)
-
-
-def accepts(path):
-    """Something listens on the unix socket."""
-    with socket.socket(socket.AF_UNIX) as trial:
-        return trial.connect_ex(str(path)) == 0

@@ -62,6 +62,13 @@ def hold(journal, environment, *command):
     sys.stdin.read()
 
 
+def lead(journal, environment, *command):
+    """Claim, start the command in our process group without the lock, and hang."""
+    journal.claim(environment, "guard")
+    say("holding", subprocess.Popen(command).pid)
+    sys.stdin.read()
+
+
 def fork(journal, environment):
     """Claim, then fork a child that lives on."""
     journal.claim(environment, "guard")
@@ -80,7 +87,9 @@ def main():
         Path(folder) / "locks",
         lease_seconds=float(seconds),
     )
-    {"append": append, "race": race, "hold": hold, "fork": fork}[verb](journal, *arguments)
+    {"append": append, "race": race, "hold": hold, "lead": lead, "fork": fork}[verb](
+        journal, *arguments
+    )
 
 
 if __name__ == "__main__":

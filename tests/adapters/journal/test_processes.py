@@ -85,9 +85,10 @@ def test_a_killed_owner_is_succeeded_at_once(controllers, journal):
     assert journal.claim("production", "next").fence == 2
 
 
-def test_a_hung_owner_is_ended_when_its_lease_is_over(controllers, journal, runs):
-    """With the whole process group it leads, and what it gave its lock to."""
-    owner = controllers.start("hold", "production", *SLEEPER, lease=1)
+@pytest.mark.parametrize("verb", ["hold", "lead"])
+def test_a_hung_owner_is_ended_when_its_lease_is_over(controllers, journal, runs, verb):
+    """With what it handed its lock to, and with the process group it leads."""
+    owner = controllers.start(verb, "production", *SLEEPER, lease=1)
     child = controllers.also_end(controllers.said(owner)[1])
     os.kill(owner.pid, signal.SIGSTOP)
     lease = claim_when_possible(journal)
@@ -159,6 +160,7 @@ def test_the_next_owner_waits_for_a_command_that_is_about_to_end(controllers, jo
     owner = controllers.start("hold", "production", "sh", "-c", "read line; sleep 0.3", lease=60)
     controllers.also_end(controllers.said(owner)[1])
     controllers.kill(owner)
+    owner.stdin.close()  # as a guard sees its pipe end
     assert journal.claim("production", "next").fence == 2
 
 
@@ -170,7 +172,8 @@ def test_a_process_with_a_dead_owners_number_is_not_touched(controllers, journal
     assert controllers.said(owner) == ["holding", "0"]
     with journal._file.writing() as connection:
         connection.execute(
-            "UPDATE leases SET until = 0, pid = ?, process_group = ?", (innocent.pid, innocent.pid)
+            "UPDATE leases SET until = 0, started = started - 1000, pid = ?, process_group = ?",
+            (innocent.pid, innocent.pid),
         )
     with pytest.raises(Busy) as caught:
         journal.claim("production", "next")
@@ -221,6 +224,26 @@ def test_a_lock_without_a_lease_is_not_gone_past(controllers, journal, clock):
     assert journal.claim("production", "guard").fence == 2
 
 
+def test_after_a_reboot_nobody_waits(journal):
+    """The lease has time left, but no process of that boot can live."""
+    journal.claim("production", "guard")
+    journal.close()
+    with journal._file.writing() as connection:
+        connection.execute("UPDATE leases SET host = 'this machine, another boot'")
+    assert journal.claim("production", "next").fence == 2
+
+
+def test_an_owner_in_another_container_is_never_ended(controllers, journal, runs):
+    """Its process number means something else here. The lock still stands between the two."""
+    owner = controllers.start("hold", "production")
+    assert controllers.said(owner) == ["holding", "0"]
+    with journal._file.writing() as connection:
+        connection.execute("UPDATE leases SET host = 'another container', until = 0")
+    with pytest.raises(Busy, match="it may run on another container"):
+        journal.claim("production", "next")
+    assert runs(owner.pid)
+
+
 def test_the_lock_can_be_handed_to_a_command(journal):
     """And to nothing else: it is closed in other children."""
     assert journal.lease_fds("production") == ()
@@ -231,10 +254,23 @@ def test_the_lock_can_be_handed_to_a_command(journal):
     assert journal.lease_fds("production") == ()
 
 
+def test_a_late_owner_does_not_give_its_successors_lock_back(journal, open_journal):
+    """Both are in one process here; the lock is the successor's now."""
+    lost = journal.claim("production", "guard")
+    with journal._file.writing() as connection:
+        connection.execute("UPDATE leases SET until = 0")
+    open_journal().claim("production", "next")
+    journal.release(lost)
+    assert len(journal.lease_fds("production")) == 1
+    assert journal.holder("production").owner == "next"
+
+
 def test_a_writer_that_lost_its_lease_to_another_process_is_stopped(controllers, journal, started):
     """The fence is checked in the transaction that writes."""
     first = journal.begin("production", "r1", started(), exclusive=True)
     lost = journal.claim("production", "guard")
+    with journal._file.writing() as connection:
+        connection.execute("UPDATE leases SET until = 0")
     journal.close()
     successor = controllers.start("hold", "production")
     assert controllers.said(successor) == ["holding", "0"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from guarded_rollout.adapters.processes import keeper
+from guarded_rollout.adapters.processes import kept as keeping
 from guarded_rollout.adapters.processes.kept import Kept
 from guarded_rollout.core.problems import Broken, NotPossible
 
@@ -175,8 +176,9 @@ def test_stopping_after_the_keeper_was_killed_ends_what_is_left(kept, folder, ev
     assert not runs(int((folder / "worker").read_text()))
 
 
-def test_a_keeper_that_hangs_is_killed_by_stop(kept, eventually, runs):
+def test_a_keeper_that_hangs_is_killed_by_stop(kept, eventually, runs, monkeypatch):
     """SIGSTOP on the keeper: stop still ends the child, a little later."""
+    monkeypatch.setattr(keeping, "GRACE_SECONDS", 0.3)
     kept.start(FOREVER, ENV)
     pid = kept.status().pid
     os.kill(kept._keeper(), signal.SIGSTOP)

@@ -10,7 +10,7 @@ _FORMAT = "%Y%m%d_%H%M%S"
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A backup's name, taken apart. `created` in Unix seconds."""
+    """A backup's name, taken apart. `created` in Unix seconds; the name has whole ones."""
 
     service: str
     environment: str

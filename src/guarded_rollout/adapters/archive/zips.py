@@ -128,7 +128,7 @@ class ZipArchive:
             if control.stopped():
                 raise Interrupted("the backup was told to stop", "start it again")
             now = self.clock.now()
-            name = names.Name(self.service, environment, float(int(now)))
+            name = names.Name(self.service, environment, now)
             final = self._folder / str(name)
             attempt = ExitStack()
             try:
@@ -139,7 +139,7 @@ class ZipArchive:
                 stack.push(attempt)
                 return name, work
             attempt.close()
-            self.clock.sleep(max(0.01, name.created + 1 - now))
+            self.clock.sleep(max(0.01, int(now) + 1 - now))
         raise Busy(
             f"{self._folder} has a backup named after every second of the last minute",
             "check the machine's clock, then try again",

@@ -76,6 +76,8 @@ def listener(folder: Path, listen: tuple[str, int]) -> Resource:
             "idle_timeout": "60s",
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
+        # Health checks of older load balancers.
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "access_log": [
             {

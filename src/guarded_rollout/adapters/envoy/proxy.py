@@ -83,7 +83,7 @@ class Proxy:
 
     def silent(self) -> Broken:
         """Why it does not answer."""
-        if self.look(live.epoch) is None:
+        if not self.supervisor.alive():
             check_free(self.listen)
         return self.broken(f"the proxy does not answer within {self.ready_seconds:g} s")
 

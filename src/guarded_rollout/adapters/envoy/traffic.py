@@ -33,9 +33,9 @@ QUIET_SECONDS = 4 * LONGEST_RETRY_PAUSE
 class EnvoyTraffic:
     """Satisfies ports.Traffic.
 
-    `folder` holds the configuration and `access.jsonl`, one line of JSON per request; to rotate
-    it, rename it and POST to `/reopen_logs` on the admin socket. `run_dir` is a folder with a
-    short path for that socket (`admin.sock`). Both are made with mode 0700. `listen` is the
+    `folder` holds the configuration and `access.jsonl`, one line of JSON per request, which grows
+    until `rotate` is called. `run_dir` is a folder with a short path for the admin socket. Both
+    are made with mode 0700. `listen` is the
     address and port users send requests to, `health_path` what replicas are asked every second.
     `binary` (or ENVOY_BIN) replaces the Envoy that came with this package. `ready_seconds`: how
     long the proxy may take to start or to take up a change, and a replica to be healthy.
@@ -79,18 +79,18 @@ class EnvoyTraffic:
         A proxy that runs is left alone, unless its address changed: then it moves there.
         """
         with self._files.alone(self._clock):
-            ours = self._supervisor.alive()
-            listens = self._proxy.look(live.live_listener) if ours else None
-            if not ours:
-                self._prepare()
-            elif listens is not None and listens != self._listener()[0]:
-                self._listen_anew(listens)
+            if self._supervisor.alive():
+                version = self._proxy.look(live.live_listener)
+                if version is not None and version != self._listener()[0]:
+                    self._listen_anew(version)
+                self._changes.settled()
+                return
+            self._prepare()
             try:
                 self._supervisor.start(self._command(), {})
                 self._changes.settled()
             except BaseException:
-                if not ours:
-                    self._supervisor.stop(STOP_SECONDS)
+                self._supervisor.stop(STOP_SECONDS)
                 raise
 
     def running(self) -> bool:
@@ -156,6 +156,21 @@ class EnvoyTraffic:
                 f"the proxy does not tell its statistics: {problem}",
                 f"its supervisor starts it again; look at {self._supervisor.log()}",
             ) from problem
+
+    def rotate(self, limit: int) -> bool:
+        """Begin a new access log when it has more than `limit` bytes; one older is kept.
+
+        No line is lost. True: it was done. For other tools: rename the file and POST to
+        `/reopen_logs` on the admin socket.
+        """
+        log = self._files.folder / "access.jsonl"
+        with self._files.alone(self._clock):
+            if not log.exists() or log.stat().st_size <= limit:
+                return False
+            log.replace(log.with_name("access.jsonl.1"))
+            return (
+                self._proxy.look(lambda session: session.page("/reopen_logs", "POST")) is not None
+            )
 
     def stop(self) -> None:
         """End the proxy: no new connections, requests in flight get a few seconds."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from guarded_rollout.adapters.journal.chain import GENESIS, Link, fault
 from guarded_rollout.adapters.journal.connection import Ask
-from guarded_rollout.core.problems import Broken
+from guarded_rollout.adapters.journal.schema import Damaged
 from guarded_rollout.ports import Audit
 
 _BATCH = 500
@@ -40,7 +40,7 @@ def verify(ask: Ask) -> Audit:
     """Check every entry, then the file. A file that cannot be read is a finding, not an error.
 
     Entries cut off at the end do not show, unless a rollout lost all of its own: compare the
-    head with one noted earlier. Raises Busy when the file stays locked.
+    head with one noted earlier. Broken: it is locked or may not be read.
     """
     walk = _Walk()
     try:
@@ -54,19 +54,20 @@ def verify(ask: Ask) -> Audit:
             return walk.audit(f"rollout {rollout} has lost all its entries", walk.seq + 1)
         for (finding,) in ask("PRAGMA quick_check(1)"):
             if finding != "ok":
-                return walk.audit(f"the file is damaged beside the entries: {finding}")
-    except Broken as problem:
+                words = " ".join(finding.replace("*** in database main ***", "").split())
+                return walk.audit(f"the file is damaged beside the entries: {words}")
+    except Damaged as problem:
         return walk.audit(f"after entry {walk.seq}: {problem.why.what}", walk.seq + 1)
     return walk.audit(None)
 
 
 def _entries(ask: Ask) -> Iterator[Link]:
-    """All entries in order; Broken comes right at the first that cannot be read."""
+    """All entries in order; Damaged comes right at the first that cannot be read."""
     seq, size = 0, _BATCH
     while True:
         try:
             rows = ask(_NEXT, seq, size)
-        except Broken:
+        except Damaged:
             if size == 1:
                 raise
             size = 1

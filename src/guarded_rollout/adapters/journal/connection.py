@@ -43,14 +43,14 @@ def in_words(path: Path) -> Iterator[None]:
 
 def problem(path: Path, error: sqlite3.Error) -> Problem:
     """What an error of SQLite means, and what to do."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # none: odd text
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Broken(
             f"the journal {path} is locked by another process",
             f"see who has it open (fuser {path}); when it is free, do the same again",
         )
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return Broken(
+        return schema.Damaged(
             f"the journal {path} is damaged: {error}",
             "see how far it can be read: rollout audit verify; then restore it from a copy",
         )
@@ -160,7 +160,7 @@ class Untouched:
 def _connect(path: Path, mode: str, wait: float) -> sqlite3.Connection:
     """`rw` and `ro` never create the file: a journal that is gone must not begin anew."""
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=wait, isolation_level=None
+        f"{path.as_uri()}?mode={mode}", uri=True, timeout=wait, isolation_level=None
     )
 
 

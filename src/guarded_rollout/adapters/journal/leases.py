@@ -79,14 +79,16 @@ class Leases:
         """Give the lease back, then the file. Lost already: no error."""
         lock = lock_of(self.locks, lease.environment)
         with lock.turn:
-            with self.file.writing() as connection:
-                connection.execute(
-                    "UPDATE leases SET owner = NULL, until = ?"
-                    " WHERE environment = ? AND owner = ? AND fence = ?",
-                    (self.clock.now(), lease.environment, lease.owner, lease.fence),
-                )
-            if lock.fence == lease.fence:
-                lock.give_back()
+            try:
+                with self.file.writing() as connection:
+                    connection.execute(
+                        "UPDATE leases SET owner = NULL, until = ?"
+                        " WHERE environment = ? AND owner = ? AND fence = ?",
+                        (self.clock.now(), lease.environment, lease.owner, lease.fence),
+                    )
+            finally:
+                if lock.fence == lease.fence:
+                    lock.give_back()
 
     def check(self, connection: sqlite3.Connection, lease: Lease) -> None:
         """Inside the caller's transaction: Busy when the lease is not the newest."""

@@ -14,7 +14,7 @@ from guarded_rollout.ports import Audit, Clock, Entry, Holder, Known, Lease
 
 
 class Looking:
-    """What both journals can do. Raises Broken or Busy when the file cannot be read."""
+    """What both journals can do. Broken: the file cannot be read; Busy: not just now."""
 
     def __init__(self, ask: Ask, path: Path, clock: Clock) -> None:
         self._ask = ask
@@ -44,7 +44,8 @@ class Looking:
         """Rollouts, newest first."""
         rows = self._ask(
             "SELECT id, environment, kind, began, ended FROM rollouts"
-            " WHERE ?1 IS NULL OR environment = ?1 ORDER BY rowid DESC",
+            " WHERE ?1 IS NULL OR environment = ?1"
+            " ORDER BY (SELECT min(seq) FROM facts WHERE rollout = id) DESC",
             environment,
         )
         return tuple(Known(*row) for row in rows)
@@ -118,4 +119,5 @@ class LookingJournal(Looking):
 
 def open_readonly(path: Path, clock: Clock) -> LookingJournal:
     """A journal that creates and changes no file, and is empty when there is none."""
+    path = path.absolute()
     return LookingJournal(Untouched(path).ask, path, clock)

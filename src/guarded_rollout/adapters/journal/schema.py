@@ -73,6 +73,10 @@ _STATEMENTS = (
 )
 
 
+class Damaged(Broken):
+    """The file's content is at fault: for `verify` a finding."""
+
+
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables in an empty file, all or none."""
     connection.execute("BEGIN IMMEDIATE")
@@ -82,7 +86,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise Broken when this is no journal, NotPossible when a newer version wrote it."""
+    """Raise Damaged when this is no journal, NotPossible when a newer version wrote it."""
     try:
         row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
     except sqlite3.OperationalError as error:
@@ -90,7 +94,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
             raise
         row = None
     if row is None or not isinstance(row[0], int):
-        raise Broken(
+        raise Damaged(
             f"{path} is no journal: its tables are missing",
             "restore it from a copy, or move it away to begin a new one",
         )

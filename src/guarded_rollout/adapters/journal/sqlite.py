@@ -33,6 +33,7 @@ class SqliteJournal(Looking):
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         """Open it, or create it."""
+        path, locks = path.absolute(), locks.absolute()
         for folder in (path.parent, locks):
             place.refuse_network(folder)
             place.make_folder(folder)

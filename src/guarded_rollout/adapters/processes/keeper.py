@@ -1,8 +1,10 @@
 """Keeps one process running: a supervisor of its own, like runit's runsv.
 
-Started as `python -I -S keeper.py FOLDER` with the spec as JSON on standard input. Standard
-library only, and nothing from this package: it has to outlive the controller, its shell and its
-upgrade. It leaves the controller at once (a second fork), so nobody waits for it.
+Started as `python -I -S keeper.py FOLDER [TURN]` with the spec as JSON on standard input.
+Standard library only, and nothing from this package: it has to outlive the controller, its shell
+and its upgrade. It leaves the controller at once (a second fork), so nobody waits for it. TURN is
+the descriptor of a lock that the keeper holds until its child was started: when the controller
+is killed meanwhile, its successor waits, and finds a keeper or none, never one that is yet to come.
 
 In the folder: `keeper.lock` is locked for the keeper's life (a record lock: the kernel names its
 holder, and a forked child does not inherit it), `status.json` says what runs, `log` is what it
@@ -222,6 +224,7 @@ class Keeper:
         seconds = float(self.spec.get("stop_seconds", 30.0))
         with contextlib.suppress(OSError, ValueError):
             seconds = float((self.folder / "stop").read_text())
+        self.note()
         until = _monotonic() + seconds
         self.tell(signal.SIGTERM)
         while not self.gone() and _monotonic() < until:
@@ -244,6 +247,7 @@ class Keeper:
             "restarts": self.restarts,
             "last_exit": self.last_exit,
             "since": self.since,
+            "ending": self.told_to_stop,
         }
         new = self.folder / "status.new"
         self.noted = False
@@ -271,7 +275,7 @@ class Keeper:
                 os.truncate(log, 0)
 
 
-def keep(folder: Path, spec: dict[str, Any], answer: int) -> int:
+def keep(folder: Path, spec: dict[str, Any], answer: int, turn: int) -> int:
     """The keeper's life. Writes one byte to `answer`: K kept, H held by another, L leftovers."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
@@ -297,20 +301,24 @@ def keep(folder: Path, spec: dict[str, Any], answer: int) -> int:
                 os.write(answer, b"K")
             os.close(answer)
             answer = -1
+            if turn >= 0:
+                os.close(turn)
 
     Keeper(folder, spec).run(ready)
     return 0
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, turn: int = -1) -> int:
     """Leave a keeper running and say how that went: 0 kept, 3 another keeps it, 1 neither."""
+    if turn >= 0:
+        os.set_inheritable(turn, False)  # noqa: FBT003 - the library's own signature
     spec = json.loads(sys.stdin.buffer.read())
     heard, answer = os.pipe()
     if os.fork() == 0:
         os.close(heard)
         code = 1
         try:
-            code = keep(folder, spec, answer)
+            code = keep(folder, spec, answer, turn)
         except BaseException:  # noqa: BLE001 - the fork must never return
             sys.excepthook(*sys.exc_info())
         finally:
@@ -320,4 +328,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -23,6 +23,7 @@ from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.ports import Clock
 
 START_SECONDS = 30.0
+STOP_SECONDS = 30.0
 TURN_SECONDS = 120.0
 GRACE_SECONDS = 5.0
 PAUSE = 0.02
@@ -52,7 +53,7 @@ class Kept:
         argv: tuple[str, ...],
         env: Mapping[str, str],
         cwd: Path | None = None,
-        stop_seconds: float = 30.0,
+        stop_seconds: float = STOP_SECONDS,
         unlink: tuple[Path, ...] = (),
     ) -> None:
         """See to it that the command is kept running; one that is kept already is left alone.
@@ -68,14 +69,15 @@ class Kept:
             "stop_seconds": stop_seconds,
             "unlink": [str(path) for path in unlink],
         }
-        with self._turn():
+        with self._turn() as held:
+            self._finish_stopping()
             if self._keeper() is not None:
                 self._compare(spec)
                 return
             for old in ("stop", "spec.json"):
                 (self._folder / old).unlink(missing_ok=True)
             _write_whole(self._folder / "spec.json", _without_secrets(spec, secrets.token_hex(16)))
-            self._start_keeper(spec)
+            self._start_keeper(spec, held)
 
     def status(self) -> KeptStatus:
         """Look."""
@@ -116,21 +118,26 @@ class Kept:
 
     def discard(self, seconds: float, log_to: Path | None = None) -> None:
         """Stop, keep the log at `log_to`, delete the folder. Nothing there: no error."""
-        if not self._folder.exists():
+        # Out of the way in one step, lock and all: who waits for its turn makes a new folder.
+        aside = self._folder.with_name(f".{self._folder.name}.gone")
+        if not self._folder.exists() and not aside.exists():
             return
         with self._turn():
             self._stop(seconds)
             if log_to is not None and self.log().exists():
                 log_to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.log(), log_to)
-            shutil.rmtree(self._folder)
+            if aside.exists():
+                shutil.rmtree(aside)
+            self._folder.rename(aside)
+            shutil.rmtree(aside)
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> Iterator[int]:
         """Only one controller at a time starts or stops what is in the folder."""
         try:
-            with turn(self._folder / "turn.lock", self._clock, TURN_SECONDS):
-                yield
+            with turn(self._folder / "turn.lock", self._clock, TURN_SECONDS) as held:
+                yield held
         except OSError as problem:
             raise _unusable(self._folder, problem) from problem
 
@@ -138,10 +145,14 @@ class Kept:
         """The pid of the process that holds the folder's lock now: the kernel's word."""
         return _lock_holder(self._folder / "keeper.lock")
 
-    def _start_keeper(self, spec: Mapping[str, Any]) -> None:
-        """The whole spec goes through a pipe, so no secret of the environment reaches the disk."""
+    def _start_keeper(self, spec: Mapping[str, Any], held: int) -> None:
+        """The whole spec goes through a pipe, so no secret of the environment reaches the disk.
+
+        The keeper inherits our turn until it has started its child: if we are killed here, the
+        next controller waits for that instead of finding a process that it did not expect.
+        """
         inherited = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
-        command = (sys.executable, "-I", "-S", keeper.__file__, str(self._folder))
+        command = (sys.executable, "-I", "-S", keeper.__file__, str(self._folder), str(held))
         try:
             done = subprocess.run(
                 command,
@@ -149,6 +160,7 @@ class Kept:
                 capture_output=True,
                 env=inherited,
                 start_new_session=True,
+                pass_fds=(held,),
                 timeout=START_SECONDS,
                 check=False,
             )
@@ -182,6 +194,17 @@ class Kept:
                 f"{self._folder} already keeps a process with other settings: {', '.join(differs)}",
                 "stop it first, then start it with the new settings",
             )
+
+    def _finish_stopping(self) -> None:
+        """A controller that was killed in mid-stop has told the keeper already: do not adopt it."""
+        told = self._folder / "stop"
+        if self._keeper() is not None and (
+            told.exists() or _read(self._folder / "status.json").get("ending")
+        ):
+            seconds = STOP_SECONDS
+            with contextlib.suppress(OSError, ValueError):
+                seconds = float(told.read_text())
+            self._stop(seconds)
 
     def _stop(self, seconds: float) -> None:
         holder = self._keeper()

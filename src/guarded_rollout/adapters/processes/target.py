@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,8 @@ class ProcessTarget:
         """SIGTERM to all at once, wait for the drain, SIGKILL. Not running: no error."""
         self._stop_these(release, self._numbers(release), drain_seconds)
         folder = self._replicas / release.name
+        for half_gone in folder.glob(".*.gone"):
+            shutil.rmtree(half_gone, ignore_errors=True)
         with contextlib.suppress(OSError):  # not there, or not empty: somebody starts it again
             (folder / "release.json").unlink()
             folder.rmdir()

@@ -77,12 +77,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     with Server(str(uds), Handler) as server:  # leaving waits for the requests that were begun
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-        print("serving", uds, flush=True)
+        print("serving", uds, flush=True)  # noqa: T201 - its log
         told.wait()
         server.shutdown()
     with contextlib.suppress(FileNotFoundError):
         uds.unlink()
-    print("bye", flush=True)
+    print("bye", flush=True)  # noqa: T201 - its log
 
 
 if __name__ == "__main__":
