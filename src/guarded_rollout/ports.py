@@ -154,6 +154,9 @@ class Traffic(Protocol):
     def readings(self) -> Mapping[str, ProxyReading]:
         """Look: the proxy's counters per release name."""
 
+    def tidy(self) -> None:
+        """Keep what the proxy writes to disk bounded."""
+
     def stop(self) -> None:
         """End the proxy. Not running: no error."""
 

@@ -1,4 +1,4 @@
-"""The guard dies around every fact and inside every effect; the next one reaches the same ending."""
+"""The guard dies around every fact and inside every effect: the same ending all the same."""
 
 import pytest
 

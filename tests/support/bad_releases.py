@@ -1,7 +1,7 @@
 """Real bad releases of dhash: its source in a scratch copy, patched, with a higher version.
 
-    python tests/support/bad_releases.py slow /tmp/slow
-    rollout deploy --env development --source /tmp/slow
+python tests/support/bad_releases.py slow /tmp/slow
+rollout deploy --env development --source /tmp/slow
 """
 
 import argparse
@@ -12,7 +12,9 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "services" / "dhash"
 PACKAGE = Path("src/dhash")
-SKIPPED = shutil.ignore_patterns("tests", "golden", "dist", "build", ".*", "__pycache__", "*.lock.tmp")
+SKIPPED = shutil.ignore_patterns(
+    "tests", "golden", "dist", "build", ".*", "__pycache__", "*.lock.tmp"
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ RECIPES = {
             Patch(
                 "reviews.py",
                 '    return f"{min(one, other)}-{max(one, other)}"',
-                '    return f"{min(one, other)}-{max(one, other)}-{__import__(\'uuid\').uuid4()}"',
+                "    return f\"{min(one, other)}-{max(one, other)}-{__import__('uuid').uuid4()}\"",
             ),
             Patch("reviews.py", "ACCEPT_DISTANCE = 3\n", "ACCEPT_DISTANCE = -1\n"),
             Patch(

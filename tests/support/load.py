@@ -1,26 +1,39 @@
-"""Continuous load on a site: GET and POST of real images over kept connections, every answer kept."""
+"""Continuous load on a site: GET and POST of real images over kept connections."""
 
 import http.client
 import itertools
 import json
 import threading
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 GOLDEN = Path(__file__).parents[2] / "services" / "dhash" / "golden"
-IMAGES = ("photo_small.jpg", "photo_tiny.jpg", "photo.webp", "photo.png", "page.jpg", "photo_gray.jpg")
+IMAGES = (
+    "photo_small.jpg",
+    "photo_tiny.jpg",
+    "photo.webp",
+    "photo.png",
+    "page.jpg",
+    "photo_gray.jpg",
+)
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
 @dataclass
 class Tally:
-    """What the clients saw. `broken`: no answer at all, with the reason."""
+    """What the clients saw. `broken`: no answer at all, with the reason.
+
+    Per method: `failures` counts what did not go well, `ms` has the time of every answer.
+    """
 
     statuses: Counter = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     versions: Counter = field(default_factory=Counter)
+    failures: Counter = field(default_factory=Counter)
+    ms: dict[str, array] = field(default_factory=lambda: {"GET": array("d"), "POST": array("d")})
 
     @property
     def requests(self):
@@ -68,15 +81,20 @@ class Load:
         for turn in itertools.count(number):
             if self._stop.is_set():
                 break
+            method = "GET" if turn % self._posts_every else "POST"
+            began = time.perf_counter()
             try:
                 status, body = self._send(connection, turn)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 with self._guard:
                     self.tally.broken.append(f"{type(error).__name__}: {error}")
+                    self.tally.failures[method] += 1
                 time.sleep(0.05)
                 continue
             with self._guard:
+                self.tally.ms[method].append(1000 * (time.perf_counter() - began))
+                self.tally.failures[method] += status >= 300
                 self.tally.statuses[status] += 1
                 if body is not None:
                     self.tally.versions[body] += 1
@@ -106,29 +124,25 @@ class Load:
 class Logged:
     """The proxy's own account of a span of its access log."""
 
-    requests: int
     failed: int
     own: Counter
     not_own: list[dict]
 
 
 def read_access_log(file, start=0):
-    """What the proxy logged from byte `start` on.
+    """What the proxy logged from byte `start` on: failed requests only.
 
     `own`: answers of 400 and above that a replica itself gave, per socket. `not_own`: failures that
     no replica answered: refused, reset, no healthy host, timed out.
     """
-    own, not_own, requests, failed = Counter(), [], 0, 0
+    own, not_own, failed = Counter(), [], 0
     with file.open("rb") as lines:
         lines.seek(start)
         for line in lines:
             entry = json.loads(line)
-            requests += 1
-            if int(entry["s"] or 0) < 400 and int(entry["s"] or 0) != 0:
-                continue
             failed += 1
             if entry["f"] in {"-", None} and entry["h"]:
                 own[entry["h"]] += 1
             else:
                 not_own.append(entry)
-    return Logged(requests, failed, own, not_own)
+    return Logged(failed, own, not_own)

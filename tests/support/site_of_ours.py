@@ -42,7 +42,9 @@ class Site:
         text = (REPOSITORY / "rollout.toml").read_text()
         (self.root / "services").symlink_to(REPOSITORY / "services")
         text = text.replace('"127.0.0.1:8080"', f'"127.0.0.1:{self.port}"', 1)
-        text = re.sub(r"(\[environments\.production\]\n.*\n)replicas = \d+", rf"\1replicas = {replicas}", text)
+        text = re.sub(
+            r"(\[environments\.production\]\n.*\n)replicas = \d+", rf"\1replicas = {replicas}", text
+        )
         (self.root / "rollout.toml").write_text(text)
         self.watch_for(watch, gates or GATES, auto_rollback=auto_rollback)
 
@@ -133,7 +135,9 @@ class Site:
         file = self.root / ".rollout" / "journal.db"
         if not file.exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as db:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)
+        ) as db:
             try:
                 rows = db.execute("SELECT kind, body FROM facts ORDER BY seq").fetchall()
             except sqlite3.OperationalError:

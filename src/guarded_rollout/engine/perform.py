@@ -238,6 +238,7 @@ def _prune(order: Order, ports: Ports, _: Control) -> Outcome:
     )
     for backup in old:
         ports.archive.remove(backup)
+    ports.traffic.tidy()
     return {"backups": [backup.file for backup in old]}
 
 

@@ -4,6 +4,7 @@ Nothing here decides. It gives Observations; the core judges them. Sources run i
 own, so a dead or slow one never stops the probes.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from guarded_rollout.core.down import Pulse
 from guarded_rollout.core.gates import Answer, Verdict
 from guarded_rollout.core.plan import Plan
+from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.series import ArmSeen, Observation, ProxyReading, Reading
 from guarded_rollout.core.spec import Release
 from guarded_rollout.engine.prober import Prober
@@ -18,6 +20,7 @@ from guarded_rollout.engine.smoke import body_of, run_check
 from guarded_rollout.ports import Address, Ports
 
 SCRAPE_TIMEOUT = 3.0
+SCRAPES_PER_TIDYING = 60
 _TICK = 0.1
 
 
@@ -162,9 +165,16 @@ class Watch:
         while not self._stop.is_set():
             began = self._ports.clock.monotonic()
             number += 1
+            if number % SCRAPES_PER_TIDYING == 0:
+                self._tidy()
             self._box.put(self._scrape(number))
             spent = self._ports.clock.monotonic() - began
             self._rest(max(_TICK, self._policy.scrape_seconds - spent))
+
+    def _tidy(self) -> None:
+        # A log that cannot be rotated is no reason to stop looking.
+        with contextlib.suppress(Problem):
+            self._ports.traffic.tidy()
 
     def _rest(self, seconds: float) -> bool:
         """Wait; True when the watch shall end."""

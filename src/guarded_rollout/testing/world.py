@@ -173,6 +173,9 @@ class FakeTraffic:
         requests = self.world.clock.monotonic() * 10
         return {name: ProxyReading("e", requests, 0, 0, 0, 0) for name in self.world.started}
 
+    def tidy(self) -> None:
+        """Nothing grows here."""
+
     def stop(self) -> None:
         self.world.proxy = False
 

@@ -238,6 +238,60 @@ def test_it_outlives_a_controller_that_is_killed(folder, clock, eventually, runs
     one.stop(10)
 
 
+def test_leftovers_are_found_without_a_status(kept, folder, eventually, runs):
+    """A keeper can be killed after its child began and before it wrote that down."""
+    kept.start(shell(f"sleep 1000 & echo $! > {folder}/worker; wait"), ENV)
+    eventually(lambda: (folder / "worker").exists() and (folder / "worker").read_text())
+    os.kill(kept._keeper(), signal.SIGKILL)
+    (folder / "one" / "status.json").unlink()
+    kept.start(FOREVER, ENV)
+    assert not runs(int((folder / "worker").read_text()))
+
+
+def test_what_is_being_stopped_is_not_adopted(kept, folder, eventually):
+    """A controller was killed in mid-stop: the stop is finished first, then a new one starts."""
+    kept.start(FOREVER, ENV)
+    first = kept.status().pid
+    (folder / "one" / "stop").write_text("5")
+    kept.start(FOREVER, ENV)
+    second = kept.status()
+    assert second.alive
+    assert second.pid != first
+    kept.stop(0)
+    kept.start(shell(f"trap '' TERM; touch {folder}/up; while :; do wait; done"), ENV)
+    eventually((folder / "up").exists)
+    deaf = kept.status().pid
+    os.kill(kept._keeper(), signal.SIGTERM)
+    eventually(lambda: json.loads((folder / "one" / "status.json").read_bytes())["ending"])
+    (folder / "one" / "stop").write_text("0")
+    kept.start(FOREVER, ENV)
+    assert kept.status().pid != deaf
+    assert len(keeper.leftovers(folder / "one")) == 1
+
+
+def test_starting_and_discarding_at_once_never_leaves_two_or_one_unknown(folder, clock):
+    """Whoever has the turn works on a folder of its own."""
+    problems = []
+
+    def play():
+        one = Kept(folder / "one", clock)
+        try:
+            for _ in range(5):
+                one.start(FOREVER, ENV)
+                one.discard(1)
+        except Exception as problem:  # noqa: BLE001 - told below
+            problems.append(problem)
+
+    threads = [threading.Thread(target=play) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert keeper.leftovers(folder / "one") == ()
+    assert list(folder.iterdir()) == []
+
+
 def test_a_stale_status_never_points_at_a_stranger(kept, folder, eventually):
     """The pid was given to another process: then the child is not alive."""
     kept.start(FOREVER, ENV)

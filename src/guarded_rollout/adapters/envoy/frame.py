@@ -45,6 +45,15 @@ def bootstrap(folder: Path, admin_socket: Path) -> Resource:
     }
 
 
+# What went well is in the counters; a line for each of it would fill the disk of a busy service
+# while no rollout is there to rotate the file.
+_FAILED = {
+    "status_code_filter": {
+        "comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "log_from"}}
+    }
+}
+
+
 def listener(folder: Path, listen: tuple[str, int]) -> Resource:
     """The public side. `use_remote_address` drops `x-envoy-*` headers that clients send.
 
@@ -82,6 +91,7 @@ def listener(folder: Path, listen: tuple[str, int]) -> Resource:
         "access_log": [
             {
                 "name": "file",
+                "filter": {"or_filter": {"filters": [_FAILED, {"response_flag_filter": {}}]}},
                 "typed_config": {
                     "@type": f"{TYPE}extensions.access_loggers.file.v3.FileAccessLog",
                     "path": str(folder / "access.jsonl"),

@@ -30,6 +30,9 @@ QUIET_SECONDS = 4 * LONGEST_RETRY_PAUSE
 """A request between two attempts is in flight nowhere; this is longer than that can last."""
 
 
+LOG_BYTES = 100 * 2**20
+
+
 class EnvoyTraffic:
     """Satisfies ports.Traffic.
 
@@ -156,6 +159,10 @@ class EnvoyTraffic:
                 f"the proxy does not tell its statistics: {problem}",
                 f"its supervisor starts it again; look at {self._supervisor.log()}",
             ) from problem
+
+    def tidy(self) -> None:
+        """Keep the access log bounded."""
+        self.rotate(LOG_BYTES)
 
     def rotate(self, limit: int) -> bool:
         """Begin a new access log when it has more than `limit` bytes; one older is kept.

@@ -77,18 +77,18 @@ def leftovers(folder: Path) -> tuple[int, ...]:
 
 
 def end_leftovers(folder: Path) -> bool:
-    """Kill them. Needed only after a keeper was killed: it left a status that names a child."""
-    try:
-        before = json.loads((folder / "status.json").read_bytes())
-        child, child_started = int(before["child"]), before["child_started"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
+    """Kill them, whatever the status says: a keeper can be killed before it wrote one."""
+    child, child_started = -1, None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        said = json.loads((folder / "status.json").read_bytes())
+        child, child_started = int(said["child"]), said["child_started"]
     until = _monotonic() + LEFTOVERS_SECONDS
     while _monotonic() < until:
         found = leftovers(folder)
         for pid in found:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        # A process that is about to end has no environment any more, but still its sockets.
         if not found and (child_started is None or started(child) != child_started):
             return True
         _sleep(0.02)

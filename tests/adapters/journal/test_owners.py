@@ -1,74 +1,18 @@
-"""Controllers are real processes here: they race, are killed, hang, and leave orphans behind."""
+"""Whose lease it is when owners die, hang, or leave orphans behind. All are real processes."""
 
+import fcntl
 import os
-import random
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from guarded_rollout.adapters.journal import leases
-from guarded_rollout.adapters.journal.looking import open_readonly
 from guarded_rollout.core.facts import Adopted
 from guarded_rollout.core.problems import Busy
 
 SLEEPER = ("sleep", "120")
-
-
-def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
-    controllers, journal, started, tmp_path
-):
-    """Thirty kills at random moments of a tight loop; each successor claims at once."""
-    moments = random.Random(7)
-    journal.begin("production", "r1", started(), exclusive=True)
-    told = {}
-    for kill in range(1, 31):
-        writer = controllers.start("append", "production")
-        word, fence, after = controllers.said(writer)
-        assert (word, int(fence)) == ("claimed", kill), "a successor had to wait"
-        assert int(after) >= max(told, default=1), "an acknowledged entry is gone"
-        for _ in range(moments.randrange(1, 12)):
-            seq, own = controllers.said(writer)
-            told[int(seq)] = own
-        journal._clock.sleep(moments.random() / 100)
-        controllers.kill(writer)
-        for line in writer.stdout.read().splitlines(keepends=True):
-            if line.endswith("\n"):  # killed inside a line: that entry was not told
-                seq, own = line.split()
-                told[int(seq)] = own
-    entries = journal.entries("r1")
-    assert journal.verify().problem is None
-    assert open_readonly(tmp_path / "journal.db", journal._clock).verify() == journal.verify()
-    assert {seq: own for seq, own in told.items() if seq != 1}.items() <= {
-        entry.seq: entry.hash for entry in entries
-    }.items()
-    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert [entry.fact.by for entry in entries[1:]] == [str(e.seq) for e in entries[1:]]
-    assert len(told) > 100
-
-
-@pytest.mark.parametrize("verb", ["begin", "claim"])
-def test_of_sixteen_that_race_exactly_one_wins(controllers, journal, verb):
-    """Twenty rounds of twenty. The others are told by name who won."""
-    racers = [controllers.start("race", verb) for _ in range(16)]
-    assert [controllers.said(racer) for racer in racers] == [["ready"]] * 16
-    for number in range(20):
-        environment = f"round-{number}"
-        for racer in racers:
-            racer.stdin.write(f"{environment}\n")
-            racer.stdin.flush()
-        answers = [controllers.said(racer) for racer in racers]
-        (winner,) = [answer[1] for answer in answers if answer[0] == "won"]
-        named = f"{environment}-{winner}" if verb == "begin" else f"(process {winner})"
-        for answer in answers:
-            if answer[0] == "lost":
-                assert answer[1] == "Busy"
-                assert named in " ".join(answer)
-        if verb == "begin":
-            assert journal.active(environment).rollout == named
-        else:
-            assert journal.holder(environment).pid == int(winner)
-    assert journal.verify().problem is None
 
 
 def test_a_killed_owner_is_succeeded_at_once(controllers, journal):
@@ -222,6 +166,35 @@ def test_a_lock_without_a_lease_is_not_gone_past(controllers, journal, clock):
     command.kill()
     command.wait()
     assert journal.claim("production", "guard").fence == 2
+
+
+def test_an_owner_that_nobody_buried_is_dead(controllers, journal, runs):
+    """A zombie has a number and a start, but no files and no future."""
+    owner = controllers.start("hold", "production", lease=60)
+    assert controllers.said(owner) == ["holding", "0"]
+    owner.kill()
+    while runs(owner.pid):
+        journal._clock.sleep(0.01)
+    assert (Path("/proc") / str(owner.pid)).exists()
+    assert not journal.holder("production").alive
+    assert journal.claim("production", "next").fence == 2
+
+
+def test_a_lock_file_that_vanishes_while_it_is_locked_is_tried_again(
+    journal, tmp_path, monkeypatch
+):
+    """A lock on a file that is no longer there would guard nothing."""
+    flock, path = fcntl.flock, tmp_path / "locks" / "production.lock"
+
+    def late(handle, how):
+        if not path.with_name("gone").exists():
+            path.rename(path.with_name("gone"))
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    journal.claim("production", "guard")
+    (handle,) = journal.lease_fds("production")
+    assert os.path.samestat(os.fstat(handle), path.stat())
 
 
 def test_after_a_reboot_nobody_waits(journal):
