@@ -33,3 +33,7 @@ service:
 # The lock files anew.
 lock:
     scripts/lock.sh
+
+# Documents that are made from the code.
+docs:
+    python -c "from pathlib import Path; from guarded_rollout.core.diagram import page; Path('docs/reference/states.md').write_text(page())"

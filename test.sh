@@ -3,5 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/set-up.sh
+need unzip unzip
 set_up requirements-dev.lock
 exec .venv/bin/just test "$@"

@@ -121,8 +121,11 @@ def one_run(site: Site, source: Path, variant: str, pause: float) -> dict[str, f
     done = site.rollout("deploy", "--env", ENVIRONMENT, "--source", source, "--detach")
     if done.returncode != 0:
         raise SystemExit(done.stderr)
-    site.wait_for(lambda facts: any(kind == "observed" for kind, _ in since_start(facts)))
-    candidate = since_start(site.facts())[0][1]["plan"]["candidate"]
+    rests = {"observed", "step-failed"}
+    facts = since_start(site.wait_for(lambda found: rests & {k for k, _ in since_start(found)}))
+    if failed := [body for kind, body in facts if kind == "step-failed"]:
+        raise SystemExit(f"the deployment failed: {failed}")
+    candidate = facts[0][1]["plan"]["candidate"]
     release = f"{candidate['version']}-{candidate['digest'][:12]}"
     with Load(site.port, threads=2, pause=0.02) as load, Poll(site.port) as poll:
         threading.Event().wait(pause)

@@ -19,6 +19,18 @@ find_python() {
   missing "Python 3.11 or newer is missing" "on Debian or Ubuntu: apt-get install python3 python3-venv"
 }
 
+# need COMMAND PACKAGE: a Debian package that the tests use; installed when we may.
+need() {
+  command -v "$1" >/dev/null 2>&1 && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "set-up: installing $2" >&2
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2"; } >/dev/null ||
+      missing "apt-get could not install $2" "install it by hand, then run this again"
+  else
+    missing "$1 is missing" "on Debian or Ubuntu: sudo apt-get install $2"
+  fi
+}
+
 # set_up LOCK: .venv with the packages of LOCK and this project.
 set_up() {
   local lock=$1 python wanted

@@ -10,6 +10,7 @@ from guarded_rollout.ports import Entry, Lease, Ports
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3
+RETRY_SECONDS = 1.0
 
 
 class Heart:
@@ -33,7 +34,9 @@ class Heart:
 
     def _beat(self) -> None:
         renewed = self._ports.clock.monotonic()
-        while not self._stop.wait(HEARTBEAT_SECONDS):
+        pause = HEARTBEAT_SECONDS
+        while not self._stop.wait(pause):
+            pause = HEARTBEAT_SECONDS
             try:
                 self._ports.journal.renew(self._lease)
                 renewed = self._ports.clock.monotonic()
@@ -41,6 +44,7 @@ class Heart:
                 self._halt.set()
                 return
             except Problem:
+                pause = RETRY_SECONDS
                 if self._ports.clock.monotonic() - renewed > 0.8 * LEASE_SECONDS:
                     self._halt.set()
                     return

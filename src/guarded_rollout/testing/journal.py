@@ -1,11 +1,11 @@
 """A journal in memory that keeps every promise of ports.Journal but durability."""
 
-import hashlib
 import os
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from guarded_rollout.core.chain import GENESIS, link
 from guarded_rollout.core.facts import (
     Fact,
     PromoteAsked,
@@ -18,7 +18,6 @@ from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.ports import Audit, Behind, Clock, Entry, Holder, Known, Lease
 
 LEASE_SECONDS = 15.0
-GENESIS = hashlib.sha256(b"guarded-rollout journal 1").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +215,7 @@ class MemoryJournal:
 
 
 def _link(prev: str, seq: int, rollout: str, at: float, stored: _Stored) -> str:
-    """As every journal does it: SHA-256 over netstrings."""
-    parts = (prev, str(seq), rollout, repr(at), stored.kind)
-    joined = b"".join(b"%d:%b," % (len(p), p) for p in (*map(str.encode, parts), stored.body))
-    return hashlib.sha256(joined).hexdigest()
+    return link(prev, seq, rollout=rollout, at=at, kind=stored.kind, body=stored.body)
 
 
 def _utc(at: float) -> str:

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from guarded_rollout.adapters.journal.chain import GENESIS, link
 from guarded_rollout.adapters.journal.looking import open_readonly
+from guarded_rollout.core.chain import GENESIS, link
 from guarded_rollout.core.facts import Adopted, encode
 from guarded_rollout.core.problems import Broken
 

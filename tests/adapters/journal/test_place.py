@@ -8,7 +8,6 @@ from guarded_rollout.adapters.journal import place
 from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 from guarded_rollout.core.problems import NotPossible
 
-
 MOUNTS = (
     "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
     "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard\n"

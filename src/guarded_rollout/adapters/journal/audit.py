@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guarded_rollout.adapters.journal.chain import GENESIS, Link, fault
 from guarded_rollout.adapters.journal.connection import Ask
 from guarded_rollout.adapters.journal.schema import Damaged
+from guarded_rollout.core.chain import GENESIS, Link, fault
 from guarded_rollout.ports import Audit
 
 _BATCH = 500

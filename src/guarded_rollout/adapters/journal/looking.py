@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Never
 
 from guarded_rollout.adapters.journal import audit
-from guarded_rollout.adapters.journal.chain import link
 from guarded_rollout.adapters.journal.connection import Ask, Untouched
 from guarded_rollout.adapters.journal.owner import record
+from guarded_rollout.core.chain import link
 from guarded_rollout.core.facts import Fact, Started, decode
 from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.ports import Audit, Clock, Entry, Holder, Known, Lease

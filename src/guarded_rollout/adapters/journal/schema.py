@@ -8,7 +8,7 @@ deletes without asking the delete trigger; the trigger on inserts stops it.)
 import sqlite3
 from pathlib import Path
 
-from guarded_rollout.adapters.journal.chain import GENESIS
+from guarded_rollout.core.chain import GENESIS
 from guarded_rollout.core.problems import Broken, NotPossible
 
 VERSION = 1

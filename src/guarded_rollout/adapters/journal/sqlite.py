@@ -4,11 +4,11 @@ import sqlite3
 from pathlib import Path
 
 from guarded_rollout.adapters.journal import place
-from guarded_rollout.adapters.journal.chain import GENESIS, link
 from guarded_rollout.adapters.journal.connection import WAIT_SECONDS, Writable
 from guarded_rollout.adapters.journal.leases import LEASE_SECONDS, Leases, utc
 from guarded_rollout.adapters.journal.lock import close_locks
 from guarded_rollout.adapters.journal.looking import Looking
+from guarded_rollout.core.chain import GENESIS, link
 from guarded_rollout.core.facts import Fact, PromoteAsked, RollbackAsked, Started, decode, encode
 from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.ports import Behind, Clock, Entry, Lease

@@ -1,7 +1,6 @@
 """The controller's side of a keeper: start it, look at it, stop it, from any process."""
 
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import json
@@ -9,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from guarded_rollout.adapters.processes import keeper
+from guarded_rollout.adapters.processes.holder import lock_holder, signal_holder
 from guarded_rollout.adapters.processes.turn import turn
 from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.ports import Clock
@@ -46,6 +45,7 @@ class Kept:
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder.absolute()
+        self._lock = self._folder / "keeper.lock"
         self._clock = clock
 
     def start(
@@ -118,19 +118,17 @@ class Kept:
 
     def discard(self, seconds: float, log_to: Path | None = None) -> None:
         """Stop, keep the log at `log_to`, delete the folder. Nothing there: no error."""
-        # Out of the way in one step, lock and all: who waits for its turn makes a new folder.
-        aside = self._folder.with_name(f".{self._folder.name}.gone")
-        if not self._folder.exists() and not aside.exists():
-            return
-        with self._turn():
-            self._stop(seconds)
-            if log_to is not None and self.log().exists():
-                log_to.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.log(), log_to)
-            if aside.exists():
-                shutil.rmtree(aside)
-            self._folder.rename(aside)
-            shutil.rmtree(aside)
+        gone = f".{self._folder.name}.{{}}.gone"
+        if self._folder.exists():
+            with self._turn():
+                self._stop(seconds)
+                if log_to is not None and self.log().exists():
+                    log_to.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(self.log(), log_to)
+                # In one step, lock and all: who waits for its turn makes a new folder.
+                self._folder.rename(self._folder.with_name(gone.format(secrets.token_hex(4))))
+        for half_gone in self._folder.parent.glob(gone.format("*")):
+            shutil.rmtree(half_gone, ignore_errors=True)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[int]:
@@ -143,7 +141,10 @@ class Kept:
 
     def _keeper(self) -> int | None:
         """The pid of the process that holds the folder's lock now: the kernel's word."""
-        return _lock_holder(self._folder / "keeper.lock")
+        try:
+            return lock_holder(self._lock)
+        except OSError as problem:
+            raise _unusable(self._lock, problem) from problem
 
     def _start_keeper(self, spec: Mapping[str, Any], held: int) -> None:
         """The whole spec goes through a pipe, so no secret of the environment reaches the disk.
@@ -210,11 +211,10 @@ class Kept:
         holder = self._keeper()
         if holder is not None:
             _write_text(self._folder / "stop", f"{seconds:g}")
-            self._signal(holder, signal.SIGTERM)
+            signal_holder(self._lock, holder, signal.SIGTERM)
             if not self._ended(holder, seconds + GRACE_SECONDS):
-                self._signal(
-                    holder, signal.SIGKILL
-                )  # a keeper that hangs: the kernel ends its child
+                # The keeper hangs. When it is killed, the kernel ends its child.
+                signal_holder(self._lock, holder, signal.SIGKILL)
                 self._ended(holder, GRACE_SECONDS)
         if self._keeper() is not None or not keeper.end_leftovers(self._folder):
             raise Broken(
@@ -229,38 +229,6 @@ class Kept:
                 return False
             self._clock.sleep(PAUSE)
         return True
-
-    def _signal(self, holder: int, number: signal.Signals) -> None:
-        """Signal the keeper and nobody else, even if it ends now and its pid is given away."""
-        with contextlib.suppress(ProcessLookupError):
-            if not hasattr(os, "pidfd_open"):  # not Linux
-                os.kill(holder, number)
-                return
-            handle = os.pidfd_open(holder)
-            try:
-                if self._keeper() == holder:
-                    signal.pidfd_send_signal(handle, number)
-            finally:
-                os.close(handle)
-
-
-def _lock_holder(lock: Path) -> int | None:
-    """Who holds a record lock on the file, without touching it."""
-    try:
-        with lock.open("rb") as file:
-            if sys.platform == "darwin":
-                shape, order = "qqihh", (0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
-                said = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(shape, *order))
-                _, _, pid, kind, _ = struct.unpack(shape, said)
-            else:
-                shape, order = "hhqqi4x", (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-                said = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(shape, *order))
-                kind, _, _, _, pid = struct.unpack(shape, said)
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        raise _unusable(lock, problem) from problem
-    return None if kind == fcntl.F_UNLCK else int(pid)
 
 
 def _unusable(path: Path, problem: OSError) -> Broken:
