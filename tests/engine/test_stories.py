@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -238,6 +239,15 @@ def test_a_manual_rollback_after_promotion_starts_the_old_version_again(settled)
     assert state.phase is Phase.ROLLED_BACK
     assert settled.world.ledger == [f"start {OLD}", f"route {OLD}", f"stop {NEW}"]
     assert settled.serving() == examples.OLD
+
+
+def test_releases_that_nobody_uses_are_removed_and_the_one_to_go_back_to_stays(settled):
+    """While the last one is promoted, what served before its baseline is still kept: it may fail."""
+    third = replace(examples.NEW, version="1.2.0", digest="c" * 64)
+    fourth = replace(examples.NEW, version="1.3.0", digest="d" * 64)
+    for release in (examples.NEW, third, fourth):
+        settled.deploy(release)
+    assert settled.world.built == {examples.NEW, third, fourth}
 
 
 def test_monitoring_what_serves_ends_clean(settled):

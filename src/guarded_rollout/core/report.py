@@ -35,7 +35,7 @@ STEP_TEXT = {
     Step.SMOKE: "smoke checks on the candidate, before any user",
     Step.SHIFT: "shift all traffic in one change, old version warm",
     Step.RETIRE: "drain and stop the old version",
-    Step.PRUNE: "remove expired backups",
+    Step.PRUNE: "remove expired backups and releases that no environment uses",
     Step.RETURN: "traffic back to the old version in one change",
     Step.STOP_CANDIDATE: "drain and stop the candidate",
     Step.CONFIRM: "3 consecutive OK through the proxy",
@@ -146,7 +146,7 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:
         case Step.CONFIRM:
             return f": {outcome['consecutive_ok']} consecutive OK"
         case Step.PRUNE:
-            return f": {len(outcome['backups'])} backups removed"
+            return f": {len(outcome['backups'])} backups, {len(outcome['releases'])} releases"
         case _:
             return ""
 

@@ -13,6 +13,7 @@ from guarded_rollout.core.retention import DAY, expired
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.launching import arm, built_release, launch, tail
 from guarded_rollout.engine.record import write_report
+from guarded_rollout.engine.situation import releases_in_use
 from guarded_rollout.engine.smoke import smoke
 from guarded_rollout.ports import Address, Arm, BackupRequest, Control, Ports, Replica, Route
 
@@ -239,7 +240,15 @@ def _prune(order: Order, ports: Ports, _: Control) -> Outcome:
     for backup in old:
         ports.archive.remove(backup)
     ports.traffic.tidy()
-    return {"backups": [backup.file for backup in old]}
+    used = releases_in_use(ports.journal)
+    service = order.plan.spec.service.name
+    unused = [release for release in ports.builder.releases(service) if release not in used]
+    for release in unused:
+        ports.builder.remove(release)
+    return {
+        "backups": [backup.file for backup in old],
+        "releases": [release.name for release in unused],
+    }
 
 
 def _return(order: Order, ports: Ports, control: Control) -> Outcome:

@@ -45,9 +45,8 @@ class Prober:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; waits for the probes in flight."""
+        """End. Probes in flight are not waited for."""
         self._stop.set()
-        self._thread.join()
 
     @property
     def pulse(self) -> Pulse:

@@ -3,6 +3,7 @@
 from guarded_rollout.core.facts import Started
 from guarded_rollout.core.plan import Kind, Plan, Situation
 from guarded_rollout.core.rollout import Phase
+from guarded_rollout.core.spec import Release
 from guarded_rollout.ports import Journal, Known
 
 
@@ -11,6 +12,20 @@ def plan_of(journal: Journal, known: Known) -> Plan:
     first = journal.entries(known.rollout)[0].fact
     assert isinstance(first, Started), "the first fact of a rollout is its start"
     return first.plan
+
+
+def releases_in_use(journal: Journal) -> frozenset[Release]:
+    """What serves, served before, or is being rolled out, in any environment."""
+    used: set[Release | None] = set()
+    everything = journal.known()
+    for environment in {known.environment for known in everything}:
+        situation = read_situation(journal, environment)
+        used |= {situation.serving, situation.previous}
+    for known in everything:
+        if known.ended is None:
+            plan = plan_of(journal, known)
+            used |= {plan.candidate, plan.baseline}
+    return frozenset(release for release in used if release is not None)
 
 
 def read_situation(journal: Journal, environment: str, schema: str | None = None) -> Situation:

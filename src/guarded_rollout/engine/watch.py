@@ -85,12 +85,10 @@ class Watch:
             thread.start()
 
     def stop(self) -> None:
-        """End; waits for what is in flight."""
+        """End. Does not wait: a hung candidate must not hold up the way back."""
         self._stop.set()
         for prober in self._probers():
             prober.stop()
-        for thread in self._threads:
-            thread.join()
 
     def _probers(self) -> list[Prober]:
         return [self._candidate] + ([self._baseline] if self._baseline else [])
