@@ -242,7 +242,7 @@ def test_a_manual_rollback_after_promotion_starts_the_old_version_again(settled)
 
 
 def test_releases_that_nobody_uses_are_removed_and_the_one_to_go_back_to_stays(settled):
-    """While the last one is promoted, what served before its baseline is still kept: it may fail."""
+    """The release before the baseline is kept too while a promotion may still fail."""
     third = replace(examples.NEW, version="1.2.0", digest="c" * 64)
     fourth = replace(examples.NEW, version="1.3.0", digest="d" * 64)
     for release in (examples.NEW, third, fourth):
