@@ -10,16 +10,16 @@ from guarded_rollout.core.facts import Outcome, StepDone, StepFailed
 from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted, Problem, Why
 from guarded_rollout.core.retention import DAY, expired
-from guarded_rollout.core.spec import Release, Spec
-from guarded_rollout.engine.launching import arm, built_release, launch, tail
+from guarded_rollout.core.spec import Release
+from guarded_rollout.engine.launching import arm, built_release, launch
+from guarded_rollout.engine.readiness import wait_until_well
 from guarded_rollout.engine.record import write_report
 from guarded_rollout.engine.situation import releases_in_use
 from guarded_rollout.engine.smoke import smoke
-from guarded_rollout.ports import Address, Arm, BackupRequest, Control, Ports, Replica, Route
+from guarded_rollout.ports import Address, Arm, BackupRequest, Control, Ports, Route
 
 MINIMUM_FREE_BYTES = 256 * 2**20
 CONFIRMATIONS = 3
-CRASH_LOOP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,41 +140,6 @@ def _start(order: Order, ports: Ports, control: Control) -> Outcome:
     ports.target.start(launch(ports, spec, built_release(ports, candidate)))
     replicas = wait_until_well(ports, spec, candidate, control)
     return {"replicas": [replica.name for replica in replicas]}
-
-
-def wait_until_well(
-    ports: Ports, spec: Spec, release: Release, control: Control, *, one_will_do: bool = False
-) -> tuple[Replica, ...]:
-    """Wait until every replica answers its health check. Broken names the one that does not."""
-    deadline = ports.clock.monotonic() + spec.service.ready_seconds
-    while True:
-        replicas = ports.target.replicas(release)
-        waiting = {r.name: said for r in replicas if (said := _ill(ports, spec, r)) is not None}
-        if not waiting or (one_will_do and len(waiting) < len(replicas)):
-            return replicas
-        if control.stopped():
-            raise Interrupted(f"starting {release.name} was interrupted")
-        for replica in replicas:
-            if replica.restarts >= CRASH_LOOP:
-                raise Broken(
-                    f"replica {replica.name} of {release.name} ended {replica.restarts} times "
-                    f"({replica.last_exit}); its last words:\n{tail(replica.log)}",
-                    f"read {replica.log}; once stopped it is logs/{replica.name}.log beside it",
-                )
-        if ports.clock.monotonic() > deadline:
-            told = "; ".join(f"{name}: {said}" for name, said in sorted(waiting.items()))
-            raise Broken(
-                f"{release.name} was not healthy within {spec.service.ready_seconds:g} s: {told}",
-                f"read the log, or raise ready_seconds of {spec.service.name} in rollout.toml",
-            )
-        ports.clock.sleep(0.1)
-
-
-def _ill(ports: Ports, spec: Spec, replica: Replica) -> str | None:
-    answered = ports.web.get(Address(socket=replica.socket), spec.service.health_path, 2.0)
-    if answered.status == 200:
-        return None
-    return f"{answered.problem or f'status {answered.status}'}; log {replica.log}"
 
 
 def _smoke(order: Order, ports: Ports, _: Control) -> Outcome:

@@ -2,7 +2,7 @@
 
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.launching import arm, built_release, launch
-from guarded_rollout.engine.perform import wait_until_well
+from guarded_rollout.engine.readiness import wait_until_well
 from guarded_rollout.engine.run import Told
 from guarded_rollout.ports import Ports, Route
 
