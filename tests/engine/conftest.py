@@ -19,7 +19,7 @@ class Bench:
     """One environment: its world, its journal, and the verbs of the tests."""
 
     def __init__(self, root):
-        self.clock = FastClock(speed=60)
+        self.clock = FastClock(speed=200)
         self.world = World(self.clock, root)
         self.journal = MemoryJournal(self.clock)
         self.ports = ports_of(self.world, self.journal)

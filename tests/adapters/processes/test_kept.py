@@ -243,13 +243,15 @@ def test_leftovers_are_found_without_a_status(kept, folder, eventually, runs):
     kept.start(shell(f"sleep 1000 & echo $! > {folder}/worker; wait"), ENV)
     eventually(lambda: (folder / "worker").exists() and (folder / "worker").read_text())
     os.kill(kept._keeper(), signal.SIGKILL)
+    eventually(lambda: not kept.status().kept)
     (folder / "one" / "status.json").unlink()
     kept.start(FOREVER, ENV)
     assert not runs(int((folder / "worker").read_text()))
 
 
-def test_what_is_being_stopped_is_not_adopted(kept, folder, eventually):
+def test_what_is_being_stopped_is_not_adopted(kept, folder, eventually, monkeypatch):
     """A controller was killed in mid-stop: the stop is finished first, then a new one starts."""
+    monkeypatch.setattr(keeping, "GRACE_SECONDS", 0.3)
     kept.start(FOREVER, ENV)
     first = kept.status().pid
     (folder / "one" / "stop").write_text("5")

@@ -13,6 +13,8 @@ from typing import Any
 from guarded_rollout.core.problems import BadInput
 
 LOCK = "requirements.lock"
+BUILD_LOCK = "requirements-build.lock"
+"""Optional: the build backend, exact and hashed. Without it uv takes what pyproject.toml allows."""
 NOT_AT_THE_TOP = frozenset({"tests", "golden", "bench", "build", "dist", "htmlcov"})
 NOWHERE = frozenset({"__pycache__", ".DS_Store"})
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import uv
 
-from guarded_rollout.adapters.manifest import Manifest, take_stock
+from guarded_rollout.adapters.builds.manifest import Manifest, take_stock
+from guarded_rollout.adapters.builds.source import BUILD_LOCK, LOCK, PYTHON, read_source
 from guarded_rollout.adapters.processes import leash
-from guarded_rollout.adapters.source import LOCK, PYTHON, read_source
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.spec import Migrations, Release, Service
 from guarded_rollout.ports import Clock, Control
@@ -56,9 +56,12 @@ class BuildSite:
         self.control.say(f"installing what {LOCK} names")
         self._uv("pip", "install", *python, "--require-hashes", "-r", str(copy / LOCK))
         self.control.say("building and installing the service")
-        self._uv("build", "--wheel", "--out-dir", str(wheels), str(copy))
+        locked: tuple[str, ...] = ()
+        if (copy / BUILD_LOCK).exists():
+            locked = ("--build-constraints", str(copy / BUILD_LOCK), "--require-hashes")
+        self._uv("build", "--wheel", *locked, "--out-dir", str(wheels), str(copy))
         made = [str(wheel) for wheel in wheels.glob("*.whl")]
-        self._uv("pip", "install", *python, "--no-deps", "--compile-bytecode", *made)
+        self._uv("pip", "install", *python, "--no-deps", *made)
         self._uv("pip", "check", *python)
         shutil.rmtree(copy)
         shutil.rmtree(wheels)
@@ -149,6 +152,7 @@ def _environment() -> dict[str, str]:
     }
     return passed_on | {
         "UV_LINK_MODE": "copy",  # a hard link would share its mode and content with the cache
+        "UV_COMPILE_BYTECODE": "1",  # a running release must not write into its own folder
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "SOURCE_DATE_EPOCH": "315532800",  # the same source gives the same wheel

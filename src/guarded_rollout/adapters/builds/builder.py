@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from guarded_rollout.adapters.build_site import BuildSite
-from guarded_rollout.adapters.manifest import changed, read_manifest, whole
+from guarded_rollout.adapters.builds.manifest import changed, read_manifest, whole
+from guarded_rollout.adapters.builds.site import BuildSite
+from guarded_rollout.adapters.builds.source import read_source
 from guarded_rollout.adapters.processes.turn import turn
-from guarded_rollout.adapters.source import read_source
 from guarded_rollout.core.problems import Broken, Busy, NotPossible
 from guarded_rollout.core.spec import Release, Service
 from guarded_rollout.ports import Built, Clock, Control

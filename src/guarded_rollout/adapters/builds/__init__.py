@@ -1,0 +1,1 @@
+"""Releases of Python services, built from source into virtual environments of their own."""
