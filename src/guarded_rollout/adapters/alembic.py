@@ -224,7 +224,10 @@ def _alembic(built: Built, migrations: Migrations) -> tuple[str, ...]:
 
 
 def _last_lines(output: str) -> str:
-    lines = [line.strip()[:_LINE_LENGTH] for line in output.splitlines() if line.strip()]
+    """What went wrong, in Alembic's words; where in its code is in the log."""
+    said = [line for line in output.splitlines() if line.strip()]
+    outside = [line for line in said if not line.startswith((" ", "Traceback", "The above"))]
+    lines = [line.strip()[:_LINE_LENGTH] for line in outside or said]
     return "\n  ".join(["", *lines[-_LINES_SHOWN:]]) if lines else "it printed nothing"
 
 
