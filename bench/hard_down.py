@@ -11,14 +11,13 @@ import argparse
 import contextlib
 import http.client
 import json
-import math
 import os
 import random
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
@@ -27,12 +26,11 @@ from typing import Any, Self
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from bad_releases import make
-from load import Load
+from load import Load, rank
 from site_of_ours import ENVIRONMENT, Site, since_start
 
 from guarded_rollout.adapters.clock import SystemClock
 
-POLL_SECONDS = 0.05
 PATIENCE = 1.0
 FIGURES = {
     "first_good": "(a) first answer of the old version, s",
@@ -53,7 +51,7 @@ class Poll:
     def __init__(self, port: int) -> None:
         self._port = port
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run)
         self.seen: list[tuple[float, float, str | None]] = []
 
     def __enter__(self) -> Self:
@@ -66,12 +64,11 @@ class Poll:
 
     def _run(self) -> None:
         with ThreadPoolExecutor(64) as pool:
-            while not self._stop.wait(POLL_SECONDS):
+            while not self._stop.wait(0.05):
                 pool.submit(self._ask)
 
     def _ask(self) -> None:
-        sent = perf_counter()
-        release = None
+        sent, release = perf_counter(), None
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError):
             connection.request("GET", "/version")
@@ -85,8 +82,8 @@ def processes() -> dict[int, int]:
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            stat = (entry / "stat").read_text()
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+            after_name = (entry / "stat").read_text().rpartition(")")[2]
+            parents[int(entry.name)] = int(after_name.split()[1])
     return parents
 
 
@@ -102,17 +99,16 @@ def end_all(site: Site, release: str, variant: str) -> None:
     """SIGKILL to the replicas and their keepers, or SIGSTOP to the replicas: all at once."""
     parents = processes()
     replicas = {r["pid"] for r in site.status()["replicas"] if r["release"] == release}
-    if len(replicas) != 2 or None in replicas:
-        raise SystemExit(f"two replicas of {release} should run: {replicas}")
-    keepers = {parents[pid] for pid in replicas}
-    if any("keeper.py" not in site.processes().get(pid, "") for pid in keepers):
-        raise SystemExit(f"these are no keepers of this site: {keepers}")
-    killed = variant == "killed"
-    chosen = below(keepers if killed else replicas, parents)
+    keepers = {parents.get(pid, 0) for pid in replicas}
+    if len(keepers) != 2 or any(
+        "keeper.py" not in site.processes().get(pid, "") for pid in keepers
+    ):
+        raise SystemExit(f"these are no two keepers of this site: {keepers}")
+    first, number = (keepers, signal.SIGKILL) if variant == "killed" else (replicas, signal.SIGSTOP)
     # Keepers first, or one could start its replica again before its own turn comes.
-    for pid in sorted(chosen, key=lambda pid: pid not in keepers):
+    for pid in sorted(below(first, parents), key=lambda pid: pid not in first):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL if killed else signal.SIGSTOP)
+            os.kill(pid, number)
 
 
 def one_run(site: Site, source: Path, variant: str, pause: float) -> dict[str, float]:
@@ -121,8 +117,8 @@ def one_run(site: Site, source: Path, variant: str, pause: float) -> dict[str, f
     done = site.rollout("deploy", "--env", ENVIRONMENT, "--source", source, "--detach")
     if done.returncode != 0:
         raise SystemExit(done.stderr)
-    rests = {"observed", "step-failed"}
-    facts = since_start(site.wait_for(lambda found: rests & {k for k, _ in since_start(found)}))
+    rest = {"observed", "step-failed"}
+    facts = since_start(site.wait_for(lambda found: rest & {k for k, _ in since_start(found)}))
     if failed := [body for kind, body in facts if kind == "step-failed"]:
         raise SystemExit(f"the deployment failed: {failed}")
     candidate = facts[0][1]["plan"]["candidate"]
@@ -138,7 +134,7 @@ def one_run(site: Site, source: Path, variant: str, pause: float) -> dict[str, f
         raise SystemExit(f"{variant}: {report['phase']}: {report['reason']}")
     returned = next(s["at"] for s in report["steps"] if s["step"] == "return")
     after = [(sent - at, answered - at, who) for sent, answered, who in poll.seen if sent > at]
-    return {
+    result = {
         "first_good": min(answered for _, answered, who in after if who == before),
         "last_bad": max((answered for _, answered, who in after if who != before), default=0.0),
         "found": report["judged"][-1]["at"] - unix,
@@ -150,11 +146,7 @@ def one_run(site: Site, source: Path, variant: str, pause: float) -> dict[str, f
         "slowest_ms": max(max(times) for times in tally.ms.values()),
         "requests": tally.requests,
     }
-
-
-def rank(values: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile."""
-    return sorted(values)[math.ceil(share * len(values)) - 1]
+    return {key: round(value, 3) for key, value in result.items()}
 
 
 def show(variant: str, runs: list[dict[str, float]]) -> None:
@@ -174,13 +166,11 @@ def show(variant: str, runs: list[dict[str, float]]) -> None:
 def served_site() -> Iterator[tuple[Site, Path]]:
     """A site where dhash 1.0.0 serves, and the source of a good release."""
     with tempfile.TemporaryDirectory(prefix="gr-bench-") as folder, Site(watch="30m") as site:
-        done = site.rollout("deploy", "--env", ENVIRONMENT, "--detach")
-        if done.returncode != 0:
-            raise SystemExit(done.stderr)
-        site.wait_for(lambda facts: any(kind == "observed" for kind, _ in facts))
-        done = site.rollout("promote", "--env", ENVIRONMENT, "--reason", "nobody uses it yet")
-        if done.returncode != 0:
-            raise SystemExit(done.stdout + done.stderr)
+        for words in (("deploy", "--detach"), ("promote", "--reason", "nobody uses it yet")):
+            done = site.rollout(*words, "--env", ENVIRONMENT)
+            if done.returncode != 0:
+                raise SystemExit(done.stdout + done.stderr)
+            site.wait_for(lambda facts: any(kind == "observed" for kind, _ in facts))
         yield site, make("good", Path(folder) / "good")
 
 
@@ -190,21 +180,19 @@ def main() -> None:
     parser.add_argument("--variant", choices=("killed", "hung"), action="append")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    chance = random.Random(7)
-    results: dict[str, Any] = {}
+    chance, results = random.Random(7), dict[str, Any]()
     with served_site() as (site, source):
         for variant in args.variant or ("killed", "hung"):
             results[variant] = []
             for number in range(1, args.n + 1):
                 run = one_run(site, source, variant, chance.uniform(2.0, 4.0))
                 results[variant].append(run)
-                told = ", ".join(f"{key} {value:.3f}" for key, value in run.items())
-                print(f"{variant} {number}: {told}", file=sys.stderr)
+                print(f"{variant} {number}: {json.dumps(run)}", file=sys.stderr)
     if args.json:
         print(json.dumps({"load_average": os.getloadavg(), **results}, indent=1))
-        return
-    for variant, runs in results.items():
-        show(variant, runs)
+    else:
+        for variant, runs in results.items():
+            show(variant, runs)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import math
 import threading
 import time
 from array import array
@@ -44,6 +45,11 @@ class Tally:
     def failed(self):
         """Anything but 2xx."""
         return sum(n for status, n in self.statuses.items() if status >= 300) + len(self.broken)
+
+
+def rank(values, share):
+    """The nearest-rank quantile; NaN of nothing."""
+    return sorted(values)[math.ceil(share * len(values)) - 1] if len(values) else math.nan
 
 
 class Load:

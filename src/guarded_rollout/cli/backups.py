@@ -5,22 +5,25 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from guarded_rollout.cli.rollouts import begin_and_follow, spec_for
-from guarded_rollout.cli.screen import Screen
+from guarded_rollout.adapters.configuration import environments
+from guarded_rollout.cli.rollouts import begin_and_follow, refuse_if_active
+from guarded_rollout.cli.spec import spec_for
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.problems import NotPossible
 from guarded_rollout.core.report import plan_lines, size_text
 from guarded_rollout.core.retention import Backup, expired
-from guarded_rollout.core.spec import Release
+from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.situation import read_situation
+from guarded_rollout.ports import Ports
 
 
 def create(args: argparse.Namespace) -> int:
     """Write one, verify it, and remove what is expired."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    screen, places = args.screen, Places(args.root)
     spec = spec_for(args, places)
-    journal = open_journal(places, look_only=args.dry_run)
+    journal = open_journal(places, look_only=True)
+    refuse_if_active(args, places, journal)
     situation = read_situation(journal, args.env)
     release = situation.serving or Release(spec.service.name, "none", "0" * 64)
     plan = make_plan(Kind.BACKUP, spec, release, situation)
@@ -29,18 +32,22 @@ def create(args: argparse.Namespace) -> int:
         screen.lines(plan_lines(plan))
         there = ports.database.exists()
         screen.line(f"  database {ports.database.url() if there else 'none yet'}")
+        old = _expired(args, ports, args.retention_days) if args.retention_days is not None else []
+        for backup in old:
+            screen.line(f"would remove {backup.file}")
         screen.line("dry run: nothing was changed")
         screen.document({"dry_run": True, "environment": args.env, "database": there})
         return 0
-    code = begin_and_follow(args, screen, places, journal, plan)
+    code = begin_and_follow(args, places, open_journal(places), plan)
     if code == 0 and args.retention_days is not None:
-        _prune(args, screen, args.retention_days)
+        _prune(args, spec)
     return code
 
 
 def verify(args: argparse.Namespace) -> int:
     """Checksum, every member, the dump inside, row counts."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    screen, places = args.screen, Places(args.root)
+    args.env = args.env or _environment_of(args.file, places)
     spec = spec_for(args, places)
     ports = open_ports(places, spec, open_journal(places, look_only=True))
     file = args.file
@@ -51,16 +58,22 @@ def verify(args: argparse.Namespace) -> int:
                 f"there is no backup of {args.env}", f"rollout backup create --env {args.env}"
             )
         file = mine[0].file
-    backup = ports.archive.verify(places.root / Path(file), args.env, ports.database)
+    backup = ports.archive.verify(places.root / file, args.env, ports.database)
     rows = ", ".join(f"{table} {count}" for table, count in sorted(backup.rows.items()))
     screen.line(f"{backup.file} is sound: {size_text(backup.size)}, rows: {rows or 'none'}")
-    screen.document(_document(backup))
+    screen.document(asdict(backup))
     return 0
+
+
+def _environment_of(file: str | None, places: Places) -> str:
+    """What the file's name says, for a person who names the file only. Its manifest decides."""
+    named = environments(places.root) if file is not None else ()
+    return next((name for name in named if f"_{name}_" in Path(file or "").name), "staging")
 
 
 def show(args: argparse.Namespace) -> int:
     """All backups, newest first."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    screen, places = args.screen, Places(args.root)
     ports = open_ports(places, spec_for(args, places), open_journal(places, look_only=True))
     mine = [b for b in ports.archive.backups() if b.environment == args.env]
     for backup in mine:
@@ -71,28 +84,32 @@ def show(args: argparse.Namespace) -> int:
         )
     if not mine:
         screen.line(f"no backup of {args.env}")
-    screen.document([_document(backup) for backup in mine])
+    screen.document([asdict(backup) for backup in mine])
     return 0
 
 
 def prune(args: argparse.Namespace) -> int:
     """Remove what is older than the retention; never the newest verified one."""
-    return _prune(args, Screen(as_json=args.json), args.retention_days)
+    return _prune(args, spec_for(args, Places(args.root)))
 
 
-def _prune(args: argparse.Namespace, screen: Screen, days: float | None) -> int:
-    places = Places(args.root)
-    spec = spec_for(args, places)
+def _prune(args: argparse.Namespace, spec: Spec) -> int:
+    screen, places = args.screen, Places(args.root)
     ports = open_ports(places, spec, open_journal(places, look_only=True))
-    keep = spec.environment.retention_days if days is None else days
-    old = expired(ports.archive.backups(), args.env, ports.clock.now(), keep)
+    keep = spec.environment.retention_days if args.retention_days is None else args.retention_days
+    old = _expired(args, ports, keep)
     for backup in old:
         if not args.dry_run:
             ports.archive.remove(backup)
         screen.line(f"{'would remove' if args.dry_run else 'removed'} {backup.file}")
     screen.line(f"{len(old)} backups of {args.env} older than {keep:g} days")
+    if args.dry_run:
+        screen.line("dry run: nothing was changed")
+    screen.document(
+        {"dry_run": args.dry_run, "keep_days": keep, "removed": [backup.file for backup in old]}
+    )
     return 0
 
 
-def _document(backup: Backup) -> dict[str, object]:
-    return asdict(backup)
+def _expired(args: argparse.Namespace, ports: Ports, keep: float) -> list[Backup]:
+    return list(expired(ports.archive.backups(), args.env, ports.clock.now(), keep))

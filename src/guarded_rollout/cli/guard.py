@@ -5,31 +5,49 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from guarded_rollout.cli.wiring import Places
-from guarded_rollout.core.problems import Busy
-from guarded_rollout.core.rollout import Phase, State, advance
-from guarded_rollout.ports import Entry, Journal, Known
+from guarded_rollout.core.problems import NeedsPerson
+from guarded_rollout.core.rollout import Phase, State, advance, replay
+from guarded_rollout.ports import Entry, Holder, Journal, Known
 
 POLL_SECONDS = 0.2
 DEAD_SECONDS = 3.0
 RESTARTS = 5
 
+Guard: TypeAlias = subprocess.Popen[bytes]
 
-def spawn(places: Places, known: Known) -> None:
-    """Start the guard of a rollout, in a session of its own, its output in a log."""
-    folder = places.environment(known.environment) / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "guarded_rollout", "agent", "--root", str(places.root)]
-    with (folder / "agent.log").open("ab") as log:
-        subprocess.Popen(
-            [*argv, "--env", known.environment, "--rollout", known.rollout],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=places.root,
-            start_new_session=True,
-        )
+_started: list[Guard] = []
+"""Kept, so that Python does not complain about children that live on."""
+
+
+def spawn(places: Places, known: Known) -> Guard:
+    """Start the guard of a rollout, in a session of its own, its output in a log.
+
+    NeedsPerson when it cannot be started: the rollout is in the journal already.
+    """
+    # -P: a module of the project's folder must not stand in for one of Python's.
+    argv = [sys.executable, "-P", "-m", "guarded_rollout", "agent", "--root", str(places.root)]
+    path = agent_log(places, known)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as log:
+            guard = subprocess.Popen(
+                [*argv, "--env", known.environment, "--rollout", known.rollout],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=places.root,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise NeedsPerson(
+            f"the guard of {known.rollout} cannot be started: {error}",
+            f"mend that, then: rollout resume --env {known.environment}",
+        ) from error
+    _started.append(guard)
+    return guard
 
 
 def agent_log(places: Places, known: Known) -> Path:
@@ -43,12 +61,22 @@ def guarded(journal: Journal, environment: str) -> bool:
     return holder is not None and holder.alive
 
 
-def ensure_guard(places: Places, journal: Journal, known: Known) -> bool:
-    """Start a guard when a live rollout has none. True: it was started now."""
+def ensure_guard(places: Places, journal: Journal, known: Known) -> Guard | None:
+    """Start a guard when a live rollout has none. None: it has one, or nothing to do for it."""
     if known.ended is not None or guarded(journal, known.environment):
-        return False
-    spawn(places, known)
-    return True
+        return None
+    state = replay(entry.fact for entry in journal.entries(known.rollout))
+    if state.ended or state.phase is Phase.STUCK:
+        return None
+    return spawn(places, known)
+
+
+def left_alone(journal: Journal, environment: str) -> Known | None:
+    """The rollout that a guard is needed for: the active one, or a backup that was cut short."""
+    active = journal.active(environment)
+    if active is not None:
+        return active
+    return next((known for known in journal.known(environment) if known.ended is None), None)
 
 
 def find(journal: Journal, environment: str, rollout: str | None = None) -> Known | None:
@@ -62,41 +90,92 @@ def find(journal: Journal, environment: str, rollout: str | None = None) -> Know
     )
 
 
-def follow(
-    places: Places,
-    journal: Journal,
-    known: Known,
-    show: Callable[[Entry], None],
-    *,
-    after: int = 0,
-) -> State:
-    """Show what happens until the rollout rests. A guard that died is started again.
+class Follower:
+    """Shows a rollout until it rests. A guard that died is started again.
 
-    Returns the state at rest: an ending, or one that needs a person.
-    Raises Busy when the guard dies again and again.
+    `guard`: the one that was just started. `after`: the last entry that is not shown.
     """
-    state, seq, starts = State(), 0, 0
-    quiet_since = time.monotonic()  # noqa: TID251 - a person's patience, not the rollout's time
-    while True:
-        entries = journal.entries(known.rollout, seq)
+
+    def __init__(
+        self,
+        places: Places,
+        journal: Journal,
+        known: Known,
+        show: Callable[[Entry], None],
+        say: Callable[[str], None],
+        *,
+        after: int = 0,
+        guard: Guard | None = None,
+    ) -> None:
+        self._places = places
+        self._journal = journal
+        self._known = known
+        self._show = show
+        self._say = say
+        self._after = after
+        self._guard = guard
+        self._state = State()
+        self._seq = 0
+        self._starts = 0
+        self._waits_for: str | None = None
+
+    def run(self) -> State:
+        """The state at rest: an ending, or one that needs a person.
+
+        Raises NeedsPerson when the guard dies again and again.
+        """
+        quiet_since = _patience()
+        while True:
+            news = self._read()
+            holder = self._journal.holder(self._known.environment)
+            driven = holder is not None and holder.alive
+            if news or driven or self._starting():
+                quiet_since = _patience()
+            if self._rests(driven=driven):
+                return self._state
+            if driven:
+                self._say_who_is_before_us(holder)
+            if _patience() - quiet_since > DEAD_SECONDS:
+                self._start_again()
+                quiet_since = _patience()
+            time.sleep(POLL_SECONDS)  # noqa: TID251 - a person's patience, not the rollout's time
+
+    def _read(self) -> bool:
+        entries = self._journal.entries(self._known.rollout, self._seq)
         for entry in entries:
-            state, seq = advance(state, entry.fact), entry.seq
-            if seq > after:
-                show(entry)
-        now = time.monotonic()  # noqa: TID251 - as above
-        if entries or guarded(journal, known.environment):
-            quiet_since = now
-        if state.ended or state.phase in {Phase.HOLDING, Phase.STUCK}:
-            if not (state.phase is Phase.STUCK and guarded(journal, known.environment)):
-                return state
-        elif now - quiet_since > DEAD_SECONDS:
-            if starts == RESTARTS:
-                raise Busy(
-                    f"the guard of {known.rollout} died {starts} times",
-                    f"read {agent_log(places, known)}, then: "
-                    f"rollout resume --env {known.environment}",
-                )
-            starts += 1
-            spawn(places, known)
-            quiet_since = now
-        time.sleep(POLL_SECONDS)  # noqa: TID251 - as above
+            self._state, self._seq = advance(self._state, entry.fact), entry.seq
+            if entry.seq > self._after:
+                self._show(entry)
+        return bool(entries)
+
+    def _starting(self) -> bool:
+        """Our own guard lives; a busy machine may take long to let it begin."""
+        return self._guard is not None and self._guard.poll() is None
+
+    def _rests(self, *, driven: bool) -> bool:
+        if self._state.phase is Phase.STUCK:
+            return not driven
+        return self._state.ended or self._state.phase is Phase.HOLDING
+
+    def _say_who_is_before_us(self, holder: Holder | None) -> None:
+        """Our guard waits for its turn, e.g. behind a backup."""
+        if holder is None or not self._starting() or self._guard is None:
+            return
+        if holder.pid != self._guard.pid and holder.owner != self._waits_for:
+            self._waits_for = holder.owner
+            self._say(f"waiting for {holder.owner}, who is at work in {self._known.environment}")
+
+    def _start_again(self) -> None:
+        environment = self._known.environment
+        if self._starts == RESTARTS:
+            raise NeedsPerson(
+                f"the guard of {self._known.rollout} died {self._starts} times",
+                f"read {agent_log(self._places, self._known)}, then: "
+                f"rollout resume --env {environment}",
+            )
+        self._starts += 1
+        self._guard = spawn(self._places, self._known)
+
+
+def _patience() -> float:
+    return time.monotonic()  # noqa: TID251 - a person's patience, not the rollout's time

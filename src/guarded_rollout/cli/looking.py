@@ -1,17 +1,17 @@
 """Commands that look: status, watch, audit verify, smoke."""
 
 import argparse
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from guarded_rollout.cli.guard import ensure_guard, find
-from guarded_rollout.cli.rollouts import follow_to_rest, spec_for
-from guarded_rollout.cli.screen import Screen
+from guarded_rollout.cli.guard import ensure_guard, find, left_alone
+from guarded_rollout.cli.rollouts import follow_to_rest
+from guarded_rollout.cli.screen import Screen, error_document, tell
+from guarded_rollout.cli.spec import check_environment, spec_for, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.gates import Verdict
-from guarded_rollout.core.problems import Broken, NotPossible
+from guarded_rollout.core.problems import NeedsPerson, NotPossible
 from guarded_rollout.core.report import ending_lines, minutes
 from guarded_rollout.core.rollout import State, replay
 from guarded_rollout.core.spec import Release, Tier
@@ -22,13 +22,14 @@ from guarded_rollout.ports import Address, Journal, Known, Ports
 
 def status(args: argparse.Namespace) -> int:
     """`rollout status`: what serves, what is going on, who guards it."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    screen, places = args.screen, Places(args.root)
     journal = open_journal(places, look_only=True)
-    spec = spec_for(args, places)
+    spec = spec_or_frozen(args, places, journal, screen)
     ports = open_ports(places, spec, journal)
+    alone = left_alone(journal, args.env)
+    resumed = ensure_guard(places, journal, alone) is not None if alone else False
     situation = read_situation(journal, args.env)
     active = journal.active(args.env)
-    resumed = ensure_guard(places, journal, active) if active else False
     running = ports.traffic.running()
     routed = ports.traffic.routed() if running else None
     replicas = _replicas(ports, spec.service.name)
@@ -58,7 +59,7 @@ def status(args: argparse.Namespace) -> int:
             "traffic": {"running": running, "to": to if running else None, "listen": listen},
             "replicas": replicas,
             "backup": newest.file if newest else None,
-            "active": _active_document(journal, active) if active else None,
+            "active": _active_document(journal, active, resumed=resumed) if active else None,
         }
     )
     return 0
@@ -86,15 +87,12 @@ def _replicas(ports: Ports, service: str) -> list[dict[str, Any]]:
 
 def _show_active(screen: Screen, journal: Journal, active: Known, *, resumed: bool) -> None:
     state = _state(journal, active)
-    holder = journal.holder(active.environment)
-    who = f"guarded by {holder.owner} (pid {holder.pid})" if holder and holder.alive else "guarded"
-    if resumed:
-        who = "its guard was gone and is back"
     began = datetime.fromtimestamp(active.began, UTC)
     screen.line(
-        f"  rollout   {active.kind} {active.rollout}, {state.phase}, "
-        f"since {began:%H:%M:%S} UTC, {who}"
+        f"  rollout   {active.kind} {active.rollout}, {state.phase}, since "
+        f"{began:%Y-%m-%d %H:%M:%S} UTC"
     )
+    screen.line(f"  guard     {_guard_text(journal, active, resumed=resumed)}")
     if state.running is not None:
         screen.line(f"  step      {state.running} (attempt {state.attempt})")
     if state.elapsed and state.plan is not None:
@@ -105,11 +103,18 @@ def _show_active(screen: Screen, journal: Journal, active: Known, *, resumed: bo
     screen.lines([f"  {line}" for line in ending_lines(state, active.rollout)])
 
 
+def _guard_text(journal: Journal, active: Known, *, resumed: bool) -> str:
+    holder = journal.holder(active.environment)
+    if resumed:
+        return "was gone and is back"
+    return f"{holder.owner} is at work" if holder and holder.alive else "none is at work"
+
+
 def _state(journal: Journal, known: Known) -> State:
     return replay(entry.fact for entry in journal.entries(known.rollout))
 
 
-def _active_document(journal: Journal, active: Known) -> dict[str, Any]:
+def _active_document(journal: Journal, active: Known, *, resumed: bool) -> dict[str, Any]:
     state = _state(journal, active)
     holder = journal.holder(active.environment)
     return {
@@ -121,6 +126,7 @@ def _active_document(journal: Journal, active: Known) -> dict[str, Any]:
         "verdicts": [_verdict(verdict) for verdict in state.verdicts],
         "reason": state.reason,
         "guard": asdict(holder) if holder else None,
+        "resumed": resumed,
     }
 
 
@@ -130,38 +136,45 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 def watch(args: argparse.Namespace) -> int:
     """`rollout watch`: show a rollout from its first fact on, until it rests."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    places = Places(args.root)
     journal = open_journal(places, look_only=True)
+    check_environment(args, places, journal)
     known = find(journal, args.env, args.rollout)
     if known is None:
         raise NotPossible(
             f"there is no rollout {args.rollout or 'yet'} in {args.env}",
-            f"rollout deploy --env {args.env}",
+            f"see what is there: rollout status --env {args.env}",
         )
-    ensure_guard(places, journal, known)
-    return follow_to_rest(args, screen, places, journal, known)
+    guard = ensure_guard(places, journal, known)
+    return follow_to_rest(args, places, journal, known, guard=guard)
 
 
 def audit_verify(args: argparse.Namespace) -> int:
     """`rollout audit verify`: walk the hash chain of the whole journal."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    screen, places = args.screen, Places(args.root)
     audit = open_journal(places, look_only=True).verify()
-    screen.document(asdict(audit))
     if audit.broken_at is not None or audit.problem is not None:
-        raise Broken(
-            f"the journal {places.journal} was changed: {audit.problem} (entry {audit.broken_at})",
-            "keep the file as evidence, and deploy from a copy of the folder",
+        where = f" (entry {audit.broken_at})" if audit.broken_at is not None else ""
+        problem = NeedsPerson(
+            f"the journal {places.journal} was changed: {audit.problem}{where}",
+            "keep the file as evidence, and restore it from a copy",
         )
-    screen.line(
-        f"the journal is whole: {audit.entries} entries, {audit.rollouts} rollouts, "
-        f"head {audit.head}"
-    )
+        screen.document({**asdict(audit), "error": error_document(problem.why, problem.exit_code)})
+        raise problem
+    if not places.journal.exists():
+        screen.line(f"there is no journal yet at {places.journal}")
+    else:
+        screen.line(
+            f"the journal is whole: {audit.entries} entries, {audit.rollouts} rollouts, "
+            f"head {audit.head}"
+        )
+    screen.document(asdict(audit))
     return 0
 
 
 def smoke(args: argparse.Namespace) -> int:
     """`rollout smoke`: the smoke checks through the proxy, as a user would send them."""
-    screen, places = Screen(as_json=args.json), Places(args.root)
+    screen, places = args.screen, Places(args.root)
     spec = spec_for(args, places)
     ports = open_ports(places, spec, open_journal(places, look_only=True))
     address = Address(host=spec.environment.listen_host, port=spec.environment.listen_port)
@@ -175,5 +188,5 @@ def smoke(args: argparse.Namespace) -> int:
     failed = [result for result in results if result.problem is not None]
     screen.document({"tier": args.tier, "results": [asdict(result) for result in results]})
     if failed:
-        print(f"{len(failed)} of {len(results)} checks failed", file=sys.stderr)
+        tell(f"{len(failed)} of {len(results)} checks failed")
     return 3 if failed else 0

@@ -37,16 +37,39 @@ class Places:
         return self.state / name
 
     def run(self, name: str) -> Path:
-        """A short folder for sockets: a unix socket's path has at most 107 bytes."""
+        """A short folder for sockets: a unix socket's path has at most 107 bytes.
+
+        The one that was made first, as long as it is there: XDG_RUNTIME_DIR differs between a
+        terminal, sudo and cron, and all of them must find the same proxy.
+        """
         short = hashlib.sha256(str(self.environment(name)).encode()).hexdigest()[:10]
-        parent = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108 - made 0700 and checked
-        return parent / f"rollout-{os.getuid()}-{short}"
+        made = self._run_link(name)
+        if made.is_symlink():
+            folder = made.readlink()
+            # A copied project has a copied link: it must not find the original's processes.
+            if folder.name.endswith(f"-{short}") and folder.is_dir():
+                return folder
+        return _run_parent() / f"rollout-{os.getuid()}-{short}"
+
+    def _run_link(self, name: str) -> Path:
+        return self.environment(name) / "run"
 
     def make_run(self, name: str) -> None:
-        """Make the folder for sockets. Broken when others can enter it, or made it first."""
-        folder = self.run(name)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        """Make the folder for sockets, and note it. Broken when others can enter it."""
+        folder, link = self.run(name), self._run_link(name)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            found = folder.lstat()
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink() or link.readlink() != folder:
+                fresh = link.with_name(f".run.{os.getpid()}")
+                fresh.symlink_to(folder)
+                fresh.replace(link)
+        except OSError as error:
+            raise Broken(
+                f"the folder for sockets {folder} cannot be made: {error.strerror}",
+                "set XDG_RUNTIME_DIR to a folder of your own with a short path",
+            ) from error
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise Broken(
                 f"{folder} is not a folder that only this user can enter",
@@ -54,15 +77,37 @@ class Places:
             )
 
 
+def _run_parent() -> Path:
+    """XDG_RUNTIME_DIR, but not a login's own: that one is deleted when its user logs out."""
+    tmp = Path("/tmp")  # noqa: S108 - the folder in it is made 0700 and checked
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(named) if named and not Path(named).is_relative_to("/run/user") else tmp
+
+
 def find_root(start: Path) -> Path:
-    """The nearest folder upwards with a rollout.toml. BadInput when there is none."""
-    for folder in (start, *start.parents):
-        if (folder / "rollout.toml").is_file():
-            return folder
+    """The nearest folder upwards with a rollout.toml, or else with a journal.
+
+    BadInput when there is neither. A rollout.toml that was lost must not hide what runs.
+    """
+    for mark in ("rollout.toml", ".rollout/journal.db"):
+        for folder in (start, *start.parents):
+            if (folder / mark).exists():
+                return folder.resolve()
     raise BadInput(
         f"there is no rollout.toml in {start} or above it",
         "go to your project's folder, or name it: --root FOLDER",
     )
+
+
+def check_root(named: Path) -> Path:
+    """The folder that was named, without symbolic links. BadInput when it is no project's."""
+    root = named.resolve()
+    if not (root / "rollout.toml").exists() and not Places(root).journal.exists():
+        raise BadInput(
+            f"there is no rollout.toml in {root}",
+            "name the folder that has it: --root FOLDER",
+        )
+    return root
 
 
 def open_journal(places: Places, *, look_only: bool = False) -> Journal:
@@ -81,7 +126,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
     """All ports of one environment. Opens nothing yet."""
     from guarded_rollout.adapters.alembic import AlembicMigrator
     from guarded_rollout.adapters.archive import ZipArchive
-    from guarded_rollout.adapters.builder import VenvBuilder
+    from guarded_rollout.adapters.builds.builder import VenvBuilder
     from guarded_rollout.adapters.clock import SystemClock
     from guarded_rollout.adapters.envoy import EnvoyTraffic
     from guarded_rollout.adapters.host import SystemHost

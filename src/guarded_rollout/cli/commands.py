@@ -1,0 +1,218 @@
+"""The command line as a table: which commands there are, what they take, what they are for."""
+
+from guarded_rollout import __version__
+from guarded_rollout.cli.parser import (
+    EXIT_CODES,
+    Commands,
+    Parser,
+    command,
+    days,
+    detach,
+    dry_run,
+    group,
+    reason,
+    word,
+)
+
+
+def build_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        prog="rollout",
+        description="Ship a release, watch it, put the old one back by itself if it misbehaves.",
+        epilog=f"{EXIT_CODES}\nexamples:\n"
+        "  rollout deploy --env staging --dry-run\n"
+        "  rollout deploy --env production\n"
+        "  rollout status --env production\n"
+        "  rollout rollback --env production --reason 'slow since the deploy'\n",
+    )
+    parser.add_argument("--version", action="version", version=f"rollout {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, parser_class=Parser, metavar="COMMAND"
+    )
+    _add_rollouts(commands)
+    _add_steering(commands)
+    _add_looking(commands)
+    _add_backup(commands)
+    return parser
+
+
+def _add_rollouts(commands: "Commands") -> None:
+    deploy = command(
+        commands,
+        "deploy",
+        "rollouts:deploy",
+        "back up, migrate, start beside the old version, smoke, shift, watch, promote or roll back",
+        "  rollout deploy --env staging --dry-run\n"
+        "  rollout deploy --env production --reason 'release 1.4'",
+    )
+    deploy.add_argument(
+        "--source", type=word, metavar="FOLDER", help="build from here, not from rollout.toml"
+    )
+    dry_run(deploy)
+    deploy.add_argument("--again", action="store_true", help="deploy a release that already serves")
+    backup = deploy.add_mutually_exclusive_group()
+    backup.add_argument(
+        "--skip-backup", action="store_true", help="use a verified backup of the last 24 hours"
+    )
+    backup.add_argument("--backup-first", action="store_true", help="accepted: it always does")
+    deploy.add_argument(
+        "--config", type=word, metavar="FILE", help="quality gates, instead of the root's file"
+    )
+    deploy.add_argument(
+        "--duration", metavar="MINUTES", help="watch so long: 60, 60m, 3600s, 1h; not the file's"
+    )
+    reason(deploy)
+    detach(deploy)
+
+    migrate = command(
+        commands,
+        "migrate",
+        "rollouts:migrate",
+        "build, back up and migrate the schema, without deploying",
+        "  rollout migrate --env staging --dry-run\n  rollout migrate --env staging",
+    )
+    migrate.add_argument("--source", type=word, metavar="FOLDER", help="build from here")
+    dry_run(migrate)
+    reason(migrate)
+    detach(migrate)
+
+    monitor = command(
+        commands,
+        "monitor",
+        "rollouts:monitor",
+        "watch the release that serves, with its gates; roll back if it breaches",
+        "  rollout monitor --env production --duration 30",
+    )
+    monitor.add_argument("--duration", metavar="MINUTES", help="60, 60m, 3600s, 1h")
+    monitor.add_argument("--config", type=word, metavar="FILE", help="quality gates")
+    dry_run(monitor)
+    reason(monitor)
+    detach(monitor)
+
+
+def _add_steering(commands: "Commands") -> None:
+    rollback = command(
+        commands,
+        "rollback",
+        "steering:rollback",
+        "put the old version back: traffic first, then 3 consecutive OK, then smoke checks; "
+        "works without a guard and with a broken configuration",
+        "  rollout rollback --env production --reason 'customers see errors' --force",
+    )
+    rollback.add_argument(
+        "--backup", type=word, metavar="FILE", help="verify this backup first; restores nothing"
+    )
+    reason(rollback, default="manual")
+    rollback.add_argument("--force", action="store_true", help="skip the question, nothing else")
+    dry_run(rollback)
+    detach(rollback)
+
+    promote = command(
+        commands,
+        "promote",
+        "steering:promote",
+        "take the candidate as it is, before its window ends or while it is held",
+        "  rollout promote --env staging --reason 'no traffic at night, checked by hand'",
+    )
+    reason(promote, default=None)
+    detach(promote)
+
+    resume = command(
+        commands,
+        "resume",
+        "steering:resume",
+        "give a rollout that lost its guard a new one, and watch it",
+        "  rollout resume --env production",
+    )
+    detach(resume)
+
+    agent = command(
+        commands,
+        "agent",
+        "agent:agent",
+        "the guard's own process; the other commands start it",
+        "  rollout agent --env production --rollout production-20261121-031500-3f9c0a",
+    )
+    agent.add_argument("--rollout", required=True, type=word, metavar="ID")
+
+
+def _add_looking(commands: "Commands") -> None:
+    command(
+        commands,
+        "status",
+        "looking:status",
+        "what serves, what is going on, who guards it; a guard that died is started again",
+        "  rollout status --env production --json",
+        "staging",
+    )
+    watch = command(
+        commands,
+        "watch",
+        "looking:watch",
+        "show a rollout from its beginning, until it rests",
+        "  rollout watch --env production",
+        "staging",
+    )
+    watch.add_argument(
+        "--rollout", type=word, metavar="ID", help="default: the active or the newest one"
+    )
+    smoke = command(
+        commands,
+        "smoke",
+        "looking:smoke",
+        "send the smoke checks through the proxy",
+        "  rollout smoke --env production --tier critical",
+        "staging",
+    )
+    smoke.add_argument("--tier", choices=["critical", "standard", "all"], default="critical")
+    audit = group(commands, "audit", "the journal's integrity")
+    command(
+        audit,
+        "verify",
+        "looking:audit_verify",
+        "walk the hash chain of the whole journal, of all environments",
+        "  rollout audit verify",
+        "staging",
+    )
+
+
+def _add_backup(commands: "Commands") -> None:
+    actions = group(commands, "backup", "create, verify, list and prune backups")
+    create = command(
+        actions,
+        "create",
+        "backups:create",
+        "dump the database while it is written, pack it with the configuration, verify",
+        "  rollout backup create --env production --retention-days 14",
+    )
+    create.add_argument("--retention-days", type=days, metavar="N", help="prune older ones too")
+    dry_run(create)
+    reason(create)
+    verify = command(
+        actions,
+        "verify",
+        "backups:verify",
+        "checksum, every member, the database inside",
+        "  rollout backup verify --env production",
+        "staging",
+    )
+    verify.add_argument("file", nargs="?", type=word, help="default: the environment's newest")
+    verify.set_defaults(env=None)
+    command(
+        actions,
+        "list",
+        "backups:show",
+        "the environment's backups, newest first",
+        "  rollout backup list --env production",
+        "staging",
+    )
+    prune = command(
+        actions,
+        "prune",
+        "backups:prune",
+        "remove backups older than the retention, never the newest verified one",
+        "  rollout backup prune --env production --retention-days 14",
+    )
+    prune.add_argument("--retention-days", type=days, metavar="N", help="default: rollout.toml's")
+    dry_run(prune, "only say what would go")

@@ -1,0 +1,136 @@
+"""What all commands share: how words are parsed, common options, usage errors."""
+
+import argparse
+import math
+import textwrap
+from typing import NoReturn, TypeAlias
+
+from guarded_rollout.core.problems import BadInput
+
+UNEXPECTED = 3
+INTERRUPTED = 130
+CLOSED = 141
+
+EXIT_CODES = """exit codes:
+  0         done
+  1         usage or environment: nothing was changed
+  2         rolled back safely
+  3         needs a person
+  130, 141  you stopped looking (Ctrl-C, closed pipe); a begun rollout goes on
+"""
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - it has no public name
+
+
+class Usage(BadInput):
+    """The words do not make a command. `usage`: argparse's own summary."""
+
+    def __init__(self, what: str, hint: str, usage: str, program: str) -> None:
+        super().__init__(what, hint)
+        self.usage = usage
+        self.program = program
+
+
+class Parser(argparse.ArgumentParser):
+    """Never ends the process for an error: argparse's exit code 2 means "rolled back" here.
+
+    Options are written in full. An abbreviation would change its meaning with a new option.
+    """
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(
+            **options,  # type: ignore[arg-type]  # handed on as they come
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise Usage."""
+        hint = f"{self.prog} --help"
+        if "required: --env" in message:
+            hint = f"it changes something, so say where: {self.prog} --env staging"
+        raise Usage(message, hint, self.format_usage(), self.prog)
+
+
+def command(  # noqa: PLR0917 - a table row
+    commands: "Commands",
+    name: str,
+    run: str,
+    about: str,
+    examples: str,
+    environment: str | None = None,
+) -> argparse.ArgumentParser:
+    """A subcommand. `environment` None: --env is required, because it changes something."""
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=textwrap.fill(about, 78),
+        epilog=f"examples:\n{examples}\n\n{EXIT_CODES}",
+    )
+    looks_only = environment is not None
+    parser.set_defaults(run=run, looks_only=looks_only)
+    default = f" (default: {environment})" if looks_only else ""
+    parser.add_argument(
+        "--env",
+        required=not looks_only,
+        default=environment,
+        type=word,
+        metavar="ENVIRONMENT",
+        help=f"production, staging, canary, development, or another of rollout.toml{default}",
+    )
+    parser.add_argument(
+        "--root", type=word, metavar="FOLDER", help="the folder of rollout.toml; default: upwards"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON document on standard output, for errors too; words on standard error",
+    )
+    parser.add_argument("--verbose", action="store_true", help="show tracebacks; so does DEBUG=1")
+    return parser
+
+
+def word(text: str) -> str:
+    """An unset variable of a script must not mean the default."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def days(text: str) -> float:
+    """Zero is allowed: the newest verified backup stays in any case."""
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 <= days < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days: write 14 or 0.5")
+    return days
+
+
+def dry_run(parser: argparse.ArgumentParser, does: str = "print the plan, touch nothing") -> None:
+    parser.add_argument("--dry-run", action="store_true", help=does)
+
+
+def detach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detach", action="store_true", help="do not follow; the guard goes on")
+
+
+def reason(parser: argparse.ArgumentParser, *, default: str | None = "") -> None:
+    """`default` None: required."""
+    parser.add_argument(
+        "--reason",
+        required=default is None,
+        default=default,
+        type=word if default is None else str,
+        metavar="WHY",
+        help="for the journal",
+    )
+
+
+def group(commands: "Commands", name: str, about: str) -> "Commands":
+    """A command whose next word says what to do."""
+    parser = commands.add_parser(name, help=about, description=about, epilog=EXIT_CODES)
+    return parser.add_subparsers(
+        dest="action", required=True, parser_class=Parser, metavar="ACTION"
+    )

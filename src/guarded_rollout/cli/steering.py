@@ -1,0 +1,176 @@
+"""Commands that steer what is there: rollback, promote, resume."""
+
+import argparse
+import contextlib
+import sys
+from dataclasses import replace
+
+from guarded_rollout.adapters.host import user
+from guarded_rollout.cli.guard import ensure_guard, find, left_alone
+from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
+from guarded_rollout.cli.screen import tell
+from guarded_rollout.cli.spec import check_environment, spec_or_frozen
+from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.facts import PromoteAsked, RollbackAsked
+from guarded_rollout.core.plan import Kind, make_plan
+from guarded_rollout.core.problems import NotPossible, Problem
+from guarded_rollout.core.report import plan_lines
+from guarded_rollout.core.rollout import ImpossibleFact, advance, replay
+from guarded_rollout.core.spec import Release, Spec
+from guarded_rollout.engine.situation import plan_of, read_situation
+from guarded_rollout.ports import Behind, Journal, Known, Ports
+
+
+class Ended(NotPossible):
+    """The rollout came to its end before it could be asked for anything."""
+
+
+def rollback(args: argparse.Namespace) -> int:
+    """`rollout rollback`: the live rollout, or else the release that serves.
+
+    A live rollout goes back by the configuration it was begun with; the files are not read.
+    """
+    places = Places(args.root)
+    journal = open_journal(places, look_only=True)
+    check_environment(args, places, journal)
+    active = journal.active(args.env)
+    if active is not None:
+        with contextlib.suppress(Ended):
+            return _undo_live(args, places, journal, active)
+        args.screen.line(f"{active.rollout} has just ended")
+    return _undo_serving(args, places, journal)
+
+
+def _undo_live(args: argparse.Namespace, places: Places, journal: Journal, active: Known) -> int:
+    _verify_named_backup(args, places, plan_of(journal, active).spec, journal)
+    if args.dry_run:
+        args.screen.line(f"would roll back {active.kind} {active.rollout}")
+        args.screen.line("dry run: nothing was changed")
+        args.screen.document({"dry_run": True, "rollout": active.rollout})
+        return 0
+    _confirm(args, f"roll back {active.rollout}")
+    journal = open_journal(places)
+    after = ask(journal, active, RollbackAsked(user(), args.reason))
+    guard = ensure_guard(places, journal, active)
+    code = follow_to_rest(args, places, journal, active, after=after, guard=guard)
+    # What was asked for has happened, or there was nothing to undo yet.
+    return 0 if code in {1, 2} else code
+
+
+def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) -> int:
+    screen = args.screen
+    spec = spec_or_frozen(args, places, journal, screen)
+    backup = _verify_named_backup(args, places, spec, journal)
+    ports = open_ports(places, spec, journal)
+    situation = read_situation(journal, args.env, _schema_if_it_says(args, ports))
+    if situation.previous == situation.serving:  # it was deployed again: there is no way back in it
+        situation = replace(situation, previous=None)
+    serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
+    plan = make_plan(Kind.ROLLBACK, spec, serving, situation, backup)
+    screen.lines(plan_lines(plan))
+    if args.dry_run:
+        screen.line("dry run: nothing was changed")
+        screen.document({"dry_run": True, **plan_document(plan)})
+        return 0
+    _confirm(args, f"take {serving.name} out of {args.env}")
+    journal = open_journal(places)
+    _stop_backups(args, journal)
+    return begin_and_follow(args, places, journal, plan)
+
+
+def _verify_named_backup(
+    args: argparse.Namespace, places: Places, spec: Spec, journal: Journal
+) -> str | None:
+    """The named backup must be sound and this environment's, --force or not."""
+    if not args.backup:
+        return None
+    ports = open_ports(places, spec, journal)
+    return ports.archive.verify(places.root / args.backup, args.env, ports.database).file
+
+
+def _schema_if_it_says(args: argparse.Namespace, ports: Ports) -> str | None:
+    """A database that is locked or broken may be the very reason to go back."""
+    try:
+        return ports.database.revision() if ports.database.exists() else None
+    except Problem as problem:
+        args.screen.line(f"warning: {problem.why.what}; traffic can go back all the same")
+        return None
+
+
+def _stop_backups(args: argparse.Namespace, journal: Journal) -> None:
+    """A backup at work has the environment's lease. Nobody waits for it in an emergency."""
+    for known in journal.known(args.env):
+        if known.ended is None and known.kind == Kind.BACKUP:
+            with contextlib.suppress(NotPossible):
+                ask(journal, known, RollbackAsked(user(), f"a rollback goes first: {args.reason}"))
+                args.screen.line(f"{known.rollout} is asked to stop: a rollback goes first")
+
+
+def _confirm(args: argparse.Namespace, what: str) -> None:
+    if args.force or sys.stdin is None or not sys.stdin.isatty():
+        return
+    tell(f"{what}? type the environment's name to go on:")
+    if sys.stdin.readline().strip() != args.env:
+        raise NotPossible("not confirmed, nothing was changed", "--force skips this question")
+
+
+def promote(args: argparse.Namespace) -> int:
+    """`rollout promote`: take the candidate as it is."""
+    places = Places(args.root)
+    journal = open_journal(places, look_only=True)
+    check_environment(args, places, journal)
+    active = journal.active(args.env)
+    if active is None:
+        raise NotPossible(f"no rollout is active in {args.env}", f"rollout status --env {args.env}")
+    journal = open_journal(places)
+    after = ask(journal, active, PromoteAsked(user(), args.reason))
+    guard = ensure_guard(places, journal, active)
+    return follow_to_rest(args, places, journal, active, after=after, guard=guard)
+
+
+def resume(args: argparse.Namespace) -> int:
+    """`rollout resume`: give a live rollout its guard back, and watch it."""
+    places = Places(args.root)
+    journal = open_journal(places, look_only=True)
+    check_environment(args, places, journal)
+    alone = left_alone(journal, args.env)
+    if alone is None:
+        args.screen.line(f"nothing to resume in {args.env}")
+        args.screen.document({"phase": "none"})
+        return 0
+    guard = ensure_guard(places, journal, alone)
+    after = journal.entries(alone.rollout)[-1].seq
+    return follow_to_rest(args, places, journal, alone, after=after, guard=guard)
+
+
+def ask(journal: Journal, known: Known, fact: RollbackAsked | PromoteAsked) -> int:
+    """Append what a person asks for, if it can happen now. Returns the entry's number.
+
+    Raises Ended when it is over, NotPossible when this cannot be asked for now.
+    """
+    word = "rolled back" if isinstance(fact, RollbackAsked) else "promoted"
+    while True:
+        entries = journal.entries(known.rollout)
+        state = replay(entry.fact for entry in entries)
+        if state.ended:
+            raise Ended(
+                f"{known.rollout} cannot be {word}: it has ended, {state.phase}",
+                f"see it: rollout status --env {known.environment}",
+            )
+        try:
+            after = advance(state, fact)
+        except ImpossibleFact as error:
+            raise NotPossible(
+                f"{known.rollout} cannot be {word} while it is {state.phase}",
+                f"see it: rollout watch --env {known.environment}",
+            ) from error
+        # Before its first step a rollback is the end of it, and there is no guard to write that.
+        ended = str(after.phase) if after.ended else None
+        try:
+            last = entries[-1].seq
+            return journal.append(None, known.rollout, fact, after=last, ended=ended).seq
+        except Behind:
+            continue
+        except NotPossible:
+            if find(journal, known.environment, known.rollout) == known:
+                raise

@@ -1,0 +1,165 @@
+"""The words: help, required options, what makes no command. All of it exits with 0 or 1."""
+
+import argparse
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import guarded_rollout
+from guarded_rollout.cli.commands import build_parser
+
+SOURCE = Path(guarded_rollout.__file__).parent
+
+
+def all_parsers(parser, words=()):
+    """(words, parser) of every command and group."""
+    yield words, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from all_parsers(inner, (*words, name))
+
+
+PARSERS = dict(all_parsers(build_parser()))
+COMMANDS = {words: parser for words, parser in PARSERS.items() if parser.get_default("run")}
+CHANGING = sorted(w for w, p in COMMANDS.items() if not p.get_default("looks_only"))
+LOOKING = sorted(w for w, p in COMMANDS.items() if p.get_default("looks_only"))
+NEEDED = {("promote",): ["--reason", "x"], ("agent",): ["--rollout", "x"]}
+
+
+def test_these_are_the_commands():
+    """A new one must be put into one of the two lists on purpose."""
+    assert CHANGING == [
+        ("agent",),
+        ("backup", "create"),
+        ("backup", "prune"),
+        ("deploy",),
+        ("migrate",),
+        ("monitor",),
+        ("promote",),
+        ("resume",),
+        ("rollback",),
+    ]
+    assert LOOKING == [
+        ("audit", "verify"),
+        ("backup", "list"),
+        ("backup", "verify"),
+        ("smoke",),
+        ("status",),
+        ("watch",),
+    ]
+
+
+@pytest.mark.parametrize("words", PARSERS, ids=" ".join)
+def test_help_exits_0_names_the_exit_codes_and_fits_a_narrow_terminal(project, monkeypatch, words):
+    """Also without a rollout.toml: whoever asks for help has nothing yet."""
+    monkeypatch.setenv("COLUMNS", "80")
+    (project.root / "rollout.toml").unlink()
+    answer = project.run(*words, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    for line in ("exit codes:", "  0  ", "  1  ", "  2  ", "  3  "):
+        assert line in answer.out
+    assert [line for line in answer.out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_examples_that_are_commands(words):
+    """Each one parses."""
+    shown = COMMANDS[words].format_help().partition("examples:\n")[2].partition("\n\n")[0]
+    examples = [shlex.split(line) for line in shown.splitlines()]
+    assert examples, words
+    for program, *rest in examples:
+        assert program == "rollout"
+        args = build_parser().parse_args(rest)
+        assert args.run == COMMANDS[words].get_default("run")
+
+
+@pytest.mark.parametrize("words", CHANGING, ids=" ".join)
+def test_env_is_required_where_something_changes(project, words):
+    """It exits with 1, not with argparse's 2, which means rolled back."""
+    before = project.tree()
+    answer = project.run(*words, *NEEDED.get(words, []))
+    assert answer.code == 1
+    assert answer.out == ""
+    assert "the following arguments are required: --env" in answer.err
+    assert f"  -> it changes something, so say where: rollout {' '.join(words)} --env" in answer.err
+    assert project.tree() == before
+
+
+@pytest.mark.parametrize("words", LOOKING, ids=" ".join)
+def test_env_is_staging_where_nothing_changes(words):
+    """`backup verify FILE` asks the file's name first."""
+    env = build_parser().parse_args(list(words)).env
+    assert env == (None if words == ("backup", "verify") else "staging")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "required: COMMAND"),
+        ("depoly --env production", "invalid choice: 'depoly'"),
+        ("backup", "required: ACTION"),
+        ("backup restore", "invalid choice: 'restore'"),
+        ("deploy --env production --dry", "unrecognized arguments: --dry"),
+        ("deploy --env production extra", "unrecognized arguments: extra"),
+        ("deploy --env", "argument --env: expected one argument"),
+        ("deploy --env ''", "argument --env: it is empty"),
+        ("deploy --env production --source ''", "argument --source: it is empty"),
+        ("deploy --env production --config ''", "argument --config: it is empty"),
+        ("deploy --env production --skip-backup --backup-first", "not allowed with argument"),
+        ("status --root ''", "argument --root: it is empty"),
+        ("promote --env production", "required: --reason"),
+        ("promote --env production --reason ''", "argument --reason: it is empty"),
+        ("smoke --tier urgent", "argument --tier: invalid choice: 'urgent'"),
+        ("backup prune --env production --retention-days -1", "'-1' is no number of days"),
+        ("backup prune --env production --retention-days nan", "'nan' is no number of days"),
+        ("backup prune --env production --retention-days inf", "'inf' is no number of days"),
+        ("backup create --env production --retention-days week", "'week' is no number of days"),
+    ],
+)
+def test_a_usage_error_exits_1_and_says_what_and_what_now(project, line, said):
+    """Usage, one line of what, one line of what to do; with --json a document as well."""
+    answer = project.run(*shlex.split(line))
+    assert (answer.code, answer.out) == (1, "")
+    usage, *_, what, hint = answer.err.splitlines()
+    assert usage.startswith("usage: rollout")
+    assert said in what
+    assert hint.startswith("  -> ")
+    if "required: COMMAND" in said or "expected one" in said:
+        return
+    answer = project.run(*shlex.split(line), "--json")
+    assert answer.code == 1
+    assert answer.document["error"]["exit_code"] == 1
+    assert said in answer.document["error"]["what"]
+
+
+def test_the_version_is_printed(project):
+    """For bug reports."""
+    answer = project.run("--version")
+    assert (answer.code, answer.out) == (0, f"rollout {guarded_rollout.__version__}\n")
+
+
+def spoken_commands():
+    """Every `rollout WORDS` that a message tells people to type: (file, words)."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for found in re.finditer(
+                    r"(?:^|: |; |, |`)rollout ([a-z]+(?: [a-z]+)*)", node.value
+                ):
+                    yield file.relative_to(SOURCE).as_posix(), found[1].split()
+
+
+def test_commands_that_messages_name_exist():
+    """A hint that does not work is worse than none."""
+    spoken = list(spoken_commands())
+    assert len(spoken) > 30
+    missing = [
+        (file, " ".join(words))
+        for file, words in spoken
+        if not any(tuple(words[:length]) in COMMANDS for length in (1, 2))
+    ]
+    assert missing == []
