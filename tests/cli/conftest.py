@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,14 +211,16 @@ def project(tmp_path, monkeypatch, capsys):
     """Inside a project in which nothing was ever deployed."""
     root = tmp_path / "project"
     root.mkdir()
-    run = tmp_path / "run"
-    run.mkdir()
+    # A short path: pytest's own folders leave too little of a socket's 107 bytes.
+    run = Path(tempfile.mkdtemp(prefix="grcli", dir="/tmp"))
     monkeypatch.chdir(root)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
     monkeypatch.delenv("DEBUG", raising=False)
     ours = Project(root, capsys)
     yield ours
-    assert not list(run.iterdir()), "a command that only looks made a folder for sockets"
+    left = list(run.iterdir())
+    shutil.rmtree(run)
+    assert not left, "a command that only looks made a folder for sockets"
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def read_manifest(archive: zipfile.ZipFile, file: str) -> Manifest:
     if names.count(manifest.NAME) != 1:
         raise BadInput(
             f"{file} holds no {manifest.NAME}: it is not a backup of this tool",
-            "use one that `rollout backup` made",
+            "use one that `rollout backup create` made",
         )
     if archive.getinfo(manifest.NAME).file_size > _MANIFEST_LIMIT:
         raise Broken(f"{file} has an unreadable {manifest.NAME}: it is too large", _DAMAGED)

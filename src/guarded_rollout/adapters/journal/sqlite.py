@@ -73,7 +73,7 @@ class SqliteJournal(Looking):
             found = _rollout(connection, rollout)
             if found is None:
                 raise NotPossible(
-                    f"there is no rollout {rollout}", "see which there are: rollout history"
+                    f"there is no rollout {rollout}", "see what there is: rollout status"
                 )
             environment, ending = found
             self._expect_allowed(connection, lease, environment, fact)
@@ -85,7 +85,7 @@ class SqliteJournal(Looking):
             if ending is not None:
                 raise NotPossible(
                     f"rollout {rollout} has ended: {ending}",
-                    f"nothing is left to do; see it: rollout report {rollout}",
+                    f"nothing is left to do; see it: rollout watch --env {environment}",
                 )
             entry = _write(
                 connection, rollout, self._clock.now(), fact, fence=lease.fence if lease else 0
