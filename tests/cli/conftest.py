@@ -146,11 +146,18 @@ class Project:
         return SqliteJournal(places.journal, SystemClock(), places.locks)
 
     def begin(
-        self, kind=Kind.DEPLOY, environment="production", *, name=None, serving=OLD, previous=None
+        self,
+        kind=Kind.DEPLOY,
+        environment="production",
+        *,
+        name=None,
+        serving=OLD,
+        previous=None,
+        candidate=NEW,
     ):
-        """Begin a rollout of NEW; it has no guard, as after a command that was killed at once."""
+        """Begin a rollout; it has no guard, as after a command that was killed at once."""
         spec = load_spec(self.root, environment)
-        candidate = NEW if kind in {Kind.DEPLOY, Kind.MIGRATE} else serving
+        candidate = candidate if kind in {Kind.DEPLOY, Kind.MIGRATE} else serving
         plan = make_plan(kind, spec, candidate, Situation(serving, previous))
         rollout = name or f"{environment}-{kind}-1"
         exclusive = kind is not Kind.BACKUP

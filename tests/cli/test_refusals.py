@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from guarded_rollout.cli import looking, rollouts
+from guarded_rollout.cli import guard, looking, rollouts
+from guarded_rollout.testing.examples import OLD
 
 EVERYWHERE = [
     ["status"],
@@ -182,6 +183,27 @@ def test_promote_is_refused_while_there_is_nothing_to_promote_yet(project):
     project.begin()
     said = refused(project, "promote", "--env", "production", "--reason", "x")
     assert "cannot be promoted while it is preparing" in said
+
+
+def test_a_release_that_was_deployed_again_is_no_earlier_release_of_itself(project):
+    """Taking it back would stop the processes that serve."""
+    again = project.begin(candidate=OLD, serving=OLD)
+    project.promote(again)
+    said = refused(project, "rollback", "--env", "production", "--force")
+    assert "production has no earlier release to go back to" in said
+
+
+def test_a_rollback_before_the_first_step_ends_the_rollout(project, monkeypatch):
+    """There is no guard to write the ending down; the environment must be free all the same."""
+    monkeypatch.setattr(guard, "spawn", None)
+    rollout = project.begin()
+    answer = project.run("rollback", "--env", "production", "--reason", "typed too fast")
+    assert answer.code == 0, answer
+    assert "refused, nothing was changed: asked by" in answer.out
+    assert project.run("status", "--env", "production", "--json").document["active"] is None
+    assert project.run("deploy", "--env", "production", "--dry-run").code == 0
+    assert project.run("watch", "--env", "production", "--rollout", rollout).code == 1
+    assert project.run("audit", "verify").code == 0
 
 
 def fail_with(monkeypatch, error):

@@ -21,6 +21,7 @@ from guarded_rollout.ports import Address, Ports
 
 SCRAPE_TIMEOUT = 3.0
 SCRAPES_PER_TIDYING = 60
+FRESH_SECONDS = 1.0
 _TICK = 0.1
 
 
@@ -56,6 +57,7 @@ class Watch:
         self._ports = ports
         self._policy = plan.spec.environment.watch
         self._stop = threading.Event()
+        self._scrape_now = threading.Event()
         self._box = _Box()
         self._used = 0
         self._down_told = False
@@ -124,11 +126,17 @@ class Watch:
         while True:
             watched = min(self._ports.clock.monotonic() - self._mark, longest)
             scraped = self._box.get()
+            fresh = scraped.number > self._used
             due = elapsed + watched >= until
-            if due or scraped.number > self._used or self._down_unseen():
+            if due and not fresh:
+                # A look judges what is there now; a source that is slow is not waited for long.
+                self._scrape_now.set()
+                due = elapsed + watched >= until + FRESH_SECONDS
+            if due or fresh or self._down_unseen():
                 self._mark = self._ports.clock.monotonic()
                 self._used = scraped.number
-                return self._observation(elapsed + watched, scraped, looks + 1 if due else None)
+                look = looks + 1 if elapsed + watched >= until else None
+                return self._observation(elapsed + watched, scraped, look)
             if wake():
                 return None
             self._ports.clock.sleep(_TICK)
@@ -162,22 +170,25 @@ class Watch:
         number = 0
         while not self._stop.is_set():
             began = self._ports.clock.monotonic()
+            self._scrape_now.clear()
             number += 1
             if number % SCRAPES_PER_TIDYING == 0:
                 self._tidy()
             self._box.put(self._scrape(number))
             spent = self._ports.clock.monotonic() - began
-            self._rest(max(_TICK, self._policy.scrape_seconds - spent))
+            self._rest(max(_TICK, self._policy.scrape_seconds - spent), self._scrape_now)
 
     def _tidy(self) -> None:
         # A log that cannot be rotated is no reason to stop looking.
         with contextlib.suppress(Problem):
             self._ports.traffic.tidy()
 
-    def _rest(self, seconds: float) -> bool:
-        """Wait; True when the watch shall end."""
+    def _rest(self, seconds: float, wake: threading.Event | None = None) -> bool:
+        """Wait, at most until `wake` is set; True when the watch shall end."""
         until = self._ports.clock.monotonic() + seconds
         while not self._stop.is_set() and (left := until - self._ports.clock.monotonic()) > 0:
+            if wake is not None and wake.is_set():
+                break
             self._ports.clock.sleep(min(left, _TICK))
         return self._stop.is_set()
 
