@@ -6,7 +6,7 @@ default: test
 
 # Everything CI runs.
 test *arguments: lint types layers service
-    pytest {{ arguments }}
+    pytest -n 2 --dist loadscope {{ arguments }}
 
 lint:
     ruff check .

@@ -167,7 +167,7 @@ class ZipArchive:
         for backup in self.backups():
             if backup.verified and backup.environment == environment:
                 return f"use {backup.file}"
-        return f"no good one is there; make one: rollout backup --env {environment}"
+        return f"no good one is there; make one: rollout backup create --env {environment}"
 
     def _look(self, path: Path, name: names.Name) -> Backup | None:
         """One backup for the list; None when it was removed meanwhile or is another service's."""
