@@ -34,7 +34,7 @@ from guarded_rollout.adapters.clock import SystemClock
 PATIENCE = 1.0
 FIGURES = {
     "first_good": "(a) first answer of the old version, s",
-    "last_bad": "    last poll without a good answer, s",
+    "last_bad": "    last poll without one gave up, s",
     "found": "    the guard knows, s",
     "returned": "(b) traffic is back, written down, s",
     "ended": "    rollout ended, s",

@@ -96,8 +96,7 @@ def kill_guard(site):
     """kill -9, and wait until it is gone."""
     pid = site.guard_pid()
     os.kill(pid, signal.SIGKILL)
-    while pid in site.processes():
-        pass
+    site.wait_for(lambda _: pid not in site.processes())
     return pid
 
 

@@ -85,3 +85,17 @@ def test_a_closed_standard_output_is_no_defect(project):
     line = " ".join(command(project, "status"))
     done = subprocess.run(["sh", "-c", f"{line} >&-"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_knows_no_umlauts_gets_something(project):
+    """What it cannot show is spelled; nothing is lost for that."""
+    project.begin(name="production-grün")
+    done = subprocess.run(
+        command(project, "rollback", "--env", "production", "--dry-run"),
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "would roll back deploy production-gr\\xfcn" in done.stdout

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from guarded_rollout.cli import guard, looking, rollouts
+from guarded_rollout.core.problems import Broken
 from guarded_rollout.testing.examples import OLD
 
 EVERYWHERE = [
@@ -204,6 +205,21 @@ def test_a_rollback_before_the_first_step_ends_the_rollout(project, monkeypatch)
     assert project.run("deploy", "--env", "production", "--dry-run").code == 0
     assert project.run("watch", "--env", "production", "--rollout", rollout).code == 1
     assert project.run("audit", "verify").code == 0
+
+
+def test_losing_sight_of_a_rollout_is_not_called_nothing_changed(project, monkeypatch):
+    """The journal's disk may fail while somebody watches: 3, not 1."""
+
+    def fail(follower):
+        raise Broken("the journal failed", "see what the system's log says of its disk")
+
+    monkeypatch.setattr(guard, "spawn", lambda *_: None)
+    monkeypatch.setattr(rollouts.Follower, "run", fail)
+    rollout = project.begin()
+    answer = project.run("watch", "--env", "production", "--json")
+    assert answer.code == 3
+    what = f"lost sight of {rollout}, which goes on: the journal failed"
+    assert answer.document["error"]["what"] == what
 
 
 def fail_with(monkeypatch, error):

@@ -136,6 +136,20 @@ def test_a_usage_error_exits_1_and_says_what_and_what_now(project, line, said):
     assert said in answer.document["error"]["what"]
 
 
+def test_words_that_are_not_utf_8_are_refused(project):
+    """The journal could not keep them."""
+    for words in (["deploy", "--reason", "caf\udce9"], ["rollback", "--backup", "\udcff.zip"]):
+        answer = project.run(*words, "--env", "production")
+        assert answer.code == 1
+        assert f"argument {words[1]}: it is not UTF-8" in answer.err
+
+
+def test_a_reason_is_one_line():
+    """Otherwise it could look like other lines of the log."""
+    args = build_parser().parse_args(["promote", "--env", "x", "--reason", " so\nand  so "])
+    assert args.reason == "so and so"
+
+
 def test_the_version_is_printed(project):
     """For bug reports."""
     answer = project.run("--version")

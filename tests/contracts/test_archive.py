@@ -110,7 +110,7 @@ def test_a_missing_backup_is_refused_with_what_to_do(archive, database):
     """Without any good one the hint says how to make one."""
     with pytest.raises(BadInput, match=r"there is no backup backups/nothing\.zip") as caught:
         archive.verify(Path("backups/nothing.zip"), "production", database)
-    assert "rollout backup --env production" in caught.value.why.hint
+    assert "rollout backup create --env production" in caught.value.why.hint
 
 
 def test_a_backup_without_its_checksum_is_refused(archive, database, root):

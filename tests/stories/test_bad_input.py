@@ -42,6 +42,15 @@ def backups(site):
     return sorted(path.name for path in (site.root / "backups").iterdir())
 
 
+def settle(site):
+    """A guard ends shortly after the rollout that it drove."""
+
+    def no_guard(_):
+        return not any(f"agent --root {site.root}" in line for line in site.processes().values())
+
+    site.wait_for(no_guard)
+
+
 def no_traceback(site, *texts):
     for log in (site.root / ".rollout").rglob("agent.log"):
         assert "Traceback" not in log.read_text()
@@ -57,11 +66,13 @@ class Unchanged:
         self._site = site
 
     def __enter__(self):
+        settle(self._site)
         self._before = (set(self._site.processes()), backups(self._site), self._site.serving())
 
     def __exit__(self, kind, *_):
         if kind is None:
             site = self._site
+            settle(site)
             assert (set(site.processes()), backups(site), site.serving()) == self._before
             assert site.status()["active"] is None
 
@@ -278,10 +289,12 @@ def test_a_locked_database_refuses_a_deploy_before_it_is_begun(site):
     shutil.rmtree(site.root / "data" / "canary")
 
 
-@pytest.mark.parametrize("what", ["files", "database"])
-@pytest.mark.parametrize("command", ["backup create", "deploy"])
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [("backup create", "files"), ("backup create", "database"), ("deploy", "database")],
+)
 def test_a_disk_that_is_full_while_backing_up_leaves_no_part_of_a_backup(
-    site, releases, what, command
+    site, releases, command, what
 ):
     """No file may grow beyond 24 MB: the dump or the zip cannot be finished. Users are served."""
     more = ("--source", releases("good")) if command == "deploy" else ()
@@ -346,6 +359,7 @@ DRY = [
 
 def dry(site, words, codes):
     """It says that nothing was changed, or why it cannot be done; and so it is."""
+    settle(site)
     before = (tree(site), site.processes(), sockets(site))
     done = site.rollout(*words, "--env", ENVIRONMENT)
     assert (tree(site), site.processes(), sockets(site)) == before, words
@@ -369,16 +383,15 @@ def test_dry_runs_leave_an_empty_root_byte_for_byte_as_it_was():
 
 
 def test_dry_runs_leave_a_serving_site_byte_for_byte_as_it_was(site, releases):
-    """Tree, database and processes; there is a version to go back to, and backups to remove."""
+    """Tree, database and processes; there is a version to go back to, and backups to remove.
+
+    The last of these stories: 1.0.1 serves afterwards.
+    """
     words = ["--env", ENVIRONMENT, "--source", releases("good"), "--detach"]
     assert site.rollout("deploy", *words).returncode == 0
     site.wait_for(lambda facts: any(kind == "observed" for kind, _ in since_start(facts)))
     done = site.rollout("promote", "--env", ENVIRONMENT, "--reason", "to have an earlier one")
     assert done.returncode == 0, done.stdout
-    try:
-        for dry_words in [*DRY, ["deploy", "--dry-run", "--source", str(releases("slow"))]]:
-            dry(site, dry_words, {0})
-    finally:
-        done = site.rollout("rollback", "--env", ENVIRONMENT, "--force")
-    assert done.returncode == 0, done.stdout
-    assert site.serving() == "1.0.0"
+    for dry_words in [*DRY, ["deploy", "--dry-run", "--source", str(releases("slow"))]]:
+        dry(site, dry_words, {0})
+    assert site.serving() == "1.0.1"

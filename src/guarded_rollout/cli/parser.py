@@ -92,9 +92,23 @@ def command(  # noqa: PLR0917 - a table row
 
 def word(text: str) -> str:
     """An unset variable of a script must not mean the default."""
-    if not text.strip():
+    if not sentence(text):
         raise argparse.ArgumentTypeError("it is empty")
     return text
+
+
+def sentence(text: str) -> str:
+    """One line that the journal can keep."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("it is not UTF-8") from None
+    return " ".join(text.split())
+
+
+def given_reason(text: str) -> str:
+    """A reason that must be there."""
+    return sentence(word(text))
 
 
 def days(text: str) -> float:
@@ -109,20 +123,22 @@ def days(text: str) -> float:
 
 
 def dry_run(parser: argparse.ArgumentParser, does: str = "print the plan, touch nothing") -> None:
+    """Add the option."""
     parser.add_argument("--dry-run", action="store_true", help=does)
 
 
 def detach(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
     parser.add_argument("--detach", action="store_true", help="do not follow; the guard goes on")
 
 
 def reason(parser: argparse.ArgumentParser, *, default: str | None = "") -> None:
-    """`default` None: required."""
+    """Add the option. `default` None: required."""
     parser.add_argument(
         "--reason",
         required=default is None,
         default=default,
-        type=word if default is None else str,
+        type=given_reason if default is None else sentence,
         metavar="WHY",
         help="for the journal",
     )

@@ -72,6 +72,8 @@ def _write(to: TextIO | None, text: str) -> None:
     """Raises Gone. What is left in the buffer must not fail again when Python ends."""
     if to is None:
         return
+    encoding = to.encoding or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         to.write(text)
         to.flush()
