@@ -1,0 +1,6 @@
+"""For all tests: timings never decide one."""
+
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
