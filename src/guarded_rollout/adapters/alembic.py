@@ -226,13 +226,15 @@ def _alembic(built: Built, migrations: Migrations) -> tuple[str, ...]:
 def _last_lines(output: str) -> str:
     """What went wrong, in Alembic's words; where in its code is in the log."""
     said = [line for line in output.splitlines() if line.strip()]
-    outside = [line for line in said if not line.startswith((" ", "Traceback", "The above"))]
+    outside = [line for line in said if not line.startswith((" ", "(", "Traceback", "The above"))]
     lines = [line.strip()[:_LINE_LENGTH] for line in outside or said]
     return "\n  ".join(["", *lines[-_LINES_SHOWN:]]) if lines else "it printed nothing"
 
 
 def _hint(output: str, log: Path | None) -> str:
     look = f"look at {log}" if log else "repair the migration"
+    if "database is locked" in output:
+        return f"another process holds the database; find it (fuser -v FILE), end it, then {look}"
     if "Can't locate revision" in output:
         return f"the database is newer than this release's migrations; {look}"
     return f"{look}, repair the migration, and try again"

@@ -53,5 +53,8 @@ def _memory() -> float | None:
 
 def user() -> str:
     """Who is at it: `name@machine`."""
-    name = os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's number without a name
+        name = f"uid {os.getuid()}"
     return f"{name}@{platform.node()}"

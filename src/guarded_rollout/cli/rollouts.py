@@ -11,7 +11,7 @@ from guarded_rollout.cli.screen import Gone, Screen, tell
 from guarded_rollout.cli.spec import spec_for
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.facts import Started
-from guarded_rollout.core.plan import Kind, Plan, Step, make_plan
+from guarded_rollout.core.plan import Kind, Plan, make_plan
 from guarded_rollout.core.problems import Busy, NeedsPerson, NotPossible, Problem
 from guarded_rollout.core.report import ending_lines, plan_lines, report
 from guarded_rollout.core.rollout import exit_code
@@ -48,7 +48,7 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
         candidate = situation.serving or Release(spec.service.name, "none", "0" * 64)
     else:
         candidate = ports.builder.describe(spec.service, ports.root / spec.service.source)
-    plan = _safe(make_plan(kind, spec, candidate, situation, _backup_to_use(args, ports)))
+    plan = make_plan(kind, spec, candidate, situation, _backup_to_use(args, ports))
     if kind is Kind.DEPLOY and candidate == situation.serving and not args.again:
         return _already_there(args, places, ports, plan)
     screen.lines(plan_lines(plan))
@@ -57,13 +57,6 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
         screen.document({"dry_run": True, **plan_document(plan)})
         return 0
     return begin_and_follow(args, places, open_journal(places), plan)
-
-
-def _safe(plan: Plan) -> Plan:
-    """The same release again: going back must not stop the processes that serve."""
-    if plan.candidate != plan.baseline:
-        return plan
-    return replace(plan, back=tuple(s for s in plan.back if s is not Step.STOP_CANDIDATE))
 
 
 def _schema(ports: Ports) -> str | None:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import sys
-from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
 from guarded_rollout.cli.guard import ensure_guard, find, left_alone
@@ -63,8 +62,6 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     backup = _verify_named_backup(args, places, spec, journal)
     ports = open_ports(places, spec, journal)
     situation = read_situation(journal, args.env, _schema_if_it_says(args, ports))
-    if situation.previous == situation.serving:  # it was deployed again: there is no way back in it
-        situation = replace(situation, previous=None)
     serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
     plan = make_plan(Kind.ROLLBACK, spec, serving, situation, backup)
     screen.lines(plan_lines(plan))

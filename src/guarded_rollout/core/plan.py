@@ -121,6 +121,8 @@ def make_plan(
             forward = (Step.BACKUP,)
         case _:
             assert_never(kind)
+    if candidate == baseline:  # deployed again: the processes to stop are the ones that serve
+        back = tuple(step for step in back if step is not Step.STOP_CANDIDATE)
     return Plan(
         kind=kind,
         spec=spec,

@@ -146,7 +146,9 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:
         case Step.CONFIRM:
             return f": {outcome['consecutive_ok']} consecutive OK"
         case Step.PRUNE:
-            return f": {len(outcome['backups'])} backups, {len(outcome['releases'])} releases"
+            return (
+                f": {len(outcome['backups'])} backups, {len(outcome.get('releases', ()))} releases"
+            )
         case _:
             return ""
 

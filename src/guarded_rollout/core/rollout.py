@@ -241,16 +241,19 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
         case Judged():
             return _judged(replace(state, judge_due=False, verdicts=fact.verdicts), fact)
         case RollbackAsked(by=by, reason=reason):
-            asked = f"asked by {by}: {reason}"
-            if state.phase is Phase.RETURNING:
-                return state
-            if state.running is not None:
-                return replace(state, asked=asked)
-            return _go_back(state, asked)
+            return _asked_back(state, f"asked by {by}: {reason}")
         case PromoteAsked(by=by, reason=reason):
             return _finish(replace(state, reason=f"promoted by {by}: {reason}"))
         case Adopted():
             return _go_back(state, state.asked) if state.asked is not None else state
+
+
+def _asked_back(state: State, asked: str) -> State:
+    if state.phase is Phase.RETURNING:
+        return state
+    if state.running is not None:
+        return replace(state, asked=asked)
+    return _go_back(state, f"{state.reason}; {asked}" if state.phase is Phase.STUCK else asked)
 
 
 def _plan(state: State) -> Plan:

@@ -150,13 +150,14 @@ def _smoke(order: Order, ports: Ports, _: Control) -> Outcome:
 
 
 def _smoke_at(order: Order, ports: Ports, address: Address, whom: str) -> None:
-    results = smoke(ports.web, ports.root, order.plan.spec.service, address)
+    spec = order.plan.spec
+    results = smoke(ports.web, ports.root, spec.service, address)
     failed = [result for result in results if result.problem is not None]
     if failed:
         told = "; ".join(f"{result.check}: {result.problem}" for result in failed)
         raise Broken(
             f"{len(failed)} of {len(results)} smoke checks failed on {whom}: {told}",
-            "no user was sent there by this step",
+            f"read the logs of {spec.service.name}: rollout status --env {spec.environment.name}",
         )
 
 

@@ -105,8 +105,14 @@ class Controller:
         finally:
             self._end_watch()
         if self._state.phase in {Phase.REFUSED, Phase.STUCK, Phase.HOLDING}:
-            write_report(self._ports, self._rollout)
+            self._report()
         return self._state
+
+    def _report(self) -> None:
+        try:
+            write_report(self._ports, self._rollout)
+        except OSError as error:
+            self._say(f"the report cannot be written: {error}; the journal has everything")
 
     def _act(self) -> bool:
         """One action. False when there is nothing to do any more."""

@@ -29,7 +29,12 @@ def releases_in_use(journal: Journal) -> frozenset[Release]:
 
 
 def read_situation(journal: Journal, environment: str, schema: str | None = None) -> Situation:
-    """Newest first: the last rollout that changed what serves decides."""
+    """Newest first: the last rollout that changed what serves decides.
+
+    `previous` is another release than `serving`: one that was deployed again has no way back in
+    itself.
+    """
+    serving: Release | None = None
     for known in journal.known(environment):
         moved_on = (known.kind, known.ended) == (Kind.DEPLOY, Phase.DONE)
         went_back = known.ended == Phase.ROLLED_BACK and known.kind in {
@@ -38,7 +43,9 @@ def read_situation(journal: Journal, environment: str, schema: str | None = None
         }
         if moved_on:
             plan = plan_of(journal, known)
-            return Situation(plan.candidate, plan.baseline, schema)
+            serving = serving or plan.candidate
+            if plan.baseline != serving:
+                return Situation(serving, plan.baseline, schema)
         if went_back:
-            return Situation(plan_of(journal, known).baseline, None, schema)
-    return Situation(None, None, schema)
+            return Situation(serving or plan_of(journal, known).baseline, None, schema)
+    return Situation(serving, None, schema)

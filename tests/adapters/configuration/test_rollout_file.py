@@ -50,7 +50,7 @@ CHECK = '[[service.checks]]\nname = "health"\npath = "/health"\n'
         (CHECK, CHECK + 'method = "POST"\nbody_file = "rollout.toml"\n', ("no content_type",)),
         (CHECK, CHECK + 'within = "0s"\n', ("within: must be longer",)),
         (CHECK, CHECK + '[service.env]\nA_TOKEN = "x"\n',
-         (":16: service.env.A_TOKEN: looks like a secret", "A_TOKEN_FILE")),
+         (":16: service.env.A_TOKEN: seems to be a secret", "A_TOKEN_FILE")),
         (CHECK, CHECK + '[service.env]\nU = "pg://u:p@h/d"\n', ("URL with a password",)),
         (CHECK, CHECK + '[service.env]\nU = "{datbase_url}"\n',
          ("{datbase_url}", "{database_url}")),

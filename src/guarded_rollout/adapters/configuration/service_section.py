@@ -68,7 +68,7 @@ def variables(value: Value) -> tuple[tuple[str, str], ...]:
             )
         if _SECRET.search(name):
             raise member.problem(
-                "looks like a secret, and this file is shared, recorded and backed up",
+                "seems to be a secret, and this file is shared, recorded and backed up",
                 f"let the service read it from a file and give its name here: {name}_FILE",
             )
         text = member.raw if member.raw == "" else member.text()
