@@ -414,6 +414,16 @@ def test_a_first_deployment_is_taken_out_again_when_it_is_bad():
     assert state.queue == (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT)
 
 
+def test_a_rollback_that_leads_nowhere_is_refused_when_it_is_asked():
+    """Monitoring the first release has nothing to go back to once it is ending."""
+    state = advance(State(), Started(examples.plan(Kind.MONITOR, first=True), "ops"))
+    state = advance(state, StepBegan(Step.PREFLIGHT, 1))
+    state = advance(state, StepDone(Step.PREFLIGHT))
+    state = advance(state, PromoteAsked("ann", "fine"))
+    with pytest.raises(ImpossibleFact, match="nothing to go back to"):
+        advance(state, RollbackAsked("ann", "no"))
+
+
 def test_a_plan_that_touched_nobody_needs_no_way_back():
     """Preflight, build and backup leave nothing that a user could notice."""
     begun = frozenset({Step.PREFLIGHT, Step.BUILD, Step.BACKUP})

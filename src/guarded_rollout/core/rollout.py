@@ -251,6 +251,8 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
 def _asked_back(state: State, asked: str) -> State:
     if state.phase is Phase.RETURNING:
         return state
+    if state.phase is Phase.FINISHING and not way_back(_plan(state), state.begun):
+        raise ImpossibleFact("there is nothing to go back to, and the rollout is ending")
     if state.running is not None:
         return replace(state, asked=asked)
     return _go_back(state, f"{state.reason}; {asked}" if state.phase is Phase.STUCK else asked)

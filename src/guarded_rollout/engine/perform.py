@@ -20,6 +20,7 @@ from guarded_rollout.ports import Address, Arm, BackupRequest, Control, Ports, R
 
 MINIMUM_FREE_BYTES = 256 * 2**20
 CONFIRMATIONS = 3
+HUNG_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +233,26 @@ def _return(order: Order, ports: Ports, control: Control) -> Outcome:
 
 
 def _stop_candidate(order: Order, ports: Ports, _: Control) -> Outcome:
-    candidate, seconds = order.plan.candidate, order.plan.spec.service.drain_seconds
+    candidate = order.plan.candidate
     logs = [str(replica.log) for replica in ports.target.replicas(candidate)]
+    seconds = _patience(order, ports)
     if ports.traffic.running():
         ports.traffic.drain(candidate.name, seconds)
     ports.target.stop(candidate, seconds)
     return {"stopped": candidate.name, "logs": logs}
+
+
+def _patience(order: Order, ports: Ports) -> float:
+    """How long the candidate may finish what it has begun: not long when it answers nobody.
+
+    Requests that hang in it are held until it ends; reading ones are then repeated elsewhere.
+    """
+    service = order.plan.spec.service
+    for replica in ports.target.replicas(order.plan.candidate):
+        address = Address(socket=replica.socket)
+        if ports.web.get(address, service.health_path, 2.0).status is not None:
+            return service.drain_seconds
+    return min(HUNG_SECONDS, service.drain_seconds)
 
 
 def _confirm(order: Order, ports: Ports, control: Control) -> Outcome:
