@@ -414,6 +414,15 @@ def test_a_first_deployment_is_taken_out_again_when_it_is_bad():
     assert state.queue == (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT)
 
 
+def test_a_backup_that_was_not_verified_ends_the_rollout():
+    """It is done, and it proves nothing: nothing else begins."""
+    state = advance(State(), Started(examples.plan(), "ops"))
+    for step in (Step.PREFLIGHT, Step.BUILD, Step.BACKUP):
+        state = advance(state, StepBegan(step, 1))
+        state = advance(state, StepDone(step, {"verified": False}))
+    assert (state.phase, state.reason) == (Phase.REFUSED, "the backup was not verified")
+
+
 def test_a_rollback_that_leads_nowhere_is_refused_when_it_is_asked():
     """Monitoring the first release has nothing to go back to once it is ending."""
     state = advance(State(), Started(examples.plan(Kind.MONITOR, first=True), "ops"))

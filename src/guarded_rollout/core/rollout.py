@@ -280,6 +280,8 @@ def _done(state: State, step: Step, outcome: Outcome) -> State:
     after = replace(_next_step(state), outcomes=MappingProxyType({**state.outcomes, step: outcome}))
     if state.asked is not None:
         return _go_back(after, state.asked)
+    if step is Step.BACKUP and not outcome.get("verified"):
+        return _go_back(after, "the backup was not verified")
     return _when_empty(after)
 
 
