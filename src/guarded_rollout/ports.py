@@ -14,7 +14,14 @@ from typing import Protocol
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
-from guarded_rollout.core.spec import Check, MetricNames, Migrations, Release, Service
+from guarded_rollout.core.spec import (
+    Check,
+    CopyPlace,
+    MetricNames,
+    Migrations,
+    Release,
+    Service,
+)
 
 
 class Clock(Protocol):
@@ -224,6 +231,45 @@ class Archive(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of a backup that was read back. `sent`: False when it was there already."""
+
+    name: str
+    size: int
+    sha256: str
+    sent: bool = False
+
+
+class Place(Protocol):
+    """Copies of one service's backups and their checksums, away from the backups themselves.
+
+    A copy has its backup's file name. Nothing counts as a copy before it was read back.
+    """
+
+    def put(self, backup: Backup, control: Control) -> Copy:
+        """See to it that a sound copy is there. One that is there already is not sent again."""
+
+    def holds(self) -> tuple[Backup, ...]:
+        """Look: what lies there, newest first. Nothing is read back: none is `verified`."""
+
+    def verify(self, name: str, control: Control) -> Copy:
+        """Look: read the copy back, against the checksum beside it. Broken says what is wrong."""
+
+    def fetch(self, name: str, to: Path, control: Control) -> Copy:
+        """Bring a copy and its checksum back to the new file `to`, verified, whole or not."""
+
+    def remove(self, name: str) -> None:
+        """Delete a copy and its checksum. No copy, no error."""
+
+
+class Copies(Protocol):
+    """The places that copies of backups go to."""
+
+    def at(self, place: CopyPlace) -> Place:
+        """The place. Sends nothing. BadInput names a package or a credential that is missing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """Where to send a request: a unix socket or a port on a host."""
 
@@ -376,5 +422,6 @@ class Ports:
     database: Database
     migrator: Migrator
     archive: Archive
+    copies: Copies
     web: Web
     host: Host

@@ -83,6 +83,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
     from guarded_rollout.adapters.archive import ZipArchive
     from guarded_rollout.adapters.builder import VenvBuilder
     from guarded_rollout.adapters.clock import SystemClock
+    from guarded_rollout.adapters.copies import CheckedCopies
     from guarded_rollout.adapters.envoy import EnvoyTraffic
     from guarded_rollout.adapters.host import SystemHost
     from guarded_rollout.adapters.processes.kept import Kept
@@ -113,6 +114,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
             database, url_variable(spec), folder / "logs", places.locks, clock
         ),
         archive=ZipArchive(places.root, clock, spec.service.name),
+        copies=CheckedCopies(places.root, spec.service.name, clock),
         web=HttpWeb(clock),
         host=SystemHost(places.root),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from guarded_rollout.core.problems import Broken, Busy, Problem
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import Histogram, HostSeen, ProxyReading, Reading
-from guarded_rollout.core.spec import Check, MetricNames, Migrations, Release, Service
+from guarded_rollout.core.spec import Check, CopyPlace, MetricNames, Migrations, Release, Service
 from guarded_rollout.ports import (
     Address,
     Answered,
@@ -21,11 +21,13 @@ from guarded_rollout.ports import (
     Database,
     Journal,
     Launch,
+    Place,
     Ports,
     Replica,
     Route,
 )
 from guarded_rollout.testing import examples
+from guarded_rollout.testing.copies import FakePlace, HeldCopy
 
 BOUNDS = (0.1, 1.0, 2.0, 5.0)
 
@@ -54,6 +56,7 @@ class World:
     schema: str | None = "0001"
     head: str = "0002"
     backups: list[Backup] = field(default_factory=list)
+    copies: dict[str, dict[str, HeldCopy]] = field(default_factory=dict)
     routed: Route | None = None
     proxy: bool = False
     ledger: list[str] = field(default_factory=list)
@@ -267,6 +270,19 @@ class FakeArchive:
 
 
 @dataclass(frozen=True)
+class FakeCopies:
+    """ports.Copies. Knob: `fails["copy <place>"]`."""
+
+    world: World
+
+    def at(self, place: CopyPlace) -> Place:
+        held = self.world.copies.setdefault(place.name, {})
+        return FakePlace(
+            place.name, self.world.root, held, lambda: self.world.act(f"copy {place.name}")
+        )
+
+
+@dataclass(frozen=True)
 class FakeWeb:
     """ports.Web."""
 
@@ -327,6 +343,7 @@ def ports_of(world: World, journal: Journal) -> Ports:
         database=FakeDatabase(world),
         migrator=FakeMigrator(world),
         archive=FakeArchive(world),
+        copies=FakeCopies(world),
         web=FakeWeb(world),
         host=FakeHost(),
     )
