@@ -246,7 +246,7 @@ def _add_looking(commands: "Commands") -> None:
 
 
 def _add_backup(commands: "Commands") -> None:
-    backup = commands.add_parser("backup", help="create, verify, list and prune backups")
+    backup = commands.add_parser("backup", help="create, verify, drill, list and prune backups")
     actions = backup.add_subparsers(dest="action", required=True, parser_class=Parser)
     create = _command(
         actions,
@@ -268,6 +268,19 @@ def _add_backup(commands: "Commands") -> None:
         "staging",
     )
     verify.add_argument("file", nargs="?", help="default: the environment's newest")
+    verify.add_argument(
+        "--restore",
+        action="store_true",
+        help="restore it into a scratch database too, and compare rows and contents",
+    )
+    _command(
+        actions,
+        "drill",
+        "backups:drill",
+        "restore the newest backup into a scratch database and compare; for a timer",
+        "  rollout backup drill --env production",
+        "staging",
+    )
     _command(
         actions,
         "list",

@@ -1,7 +1,7 @@
-"""`rollout backup create | verify | list | prune`."""
+"""`rollout backup create | verify | drill | list | prune`."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,24 @@ from guarded_rollout.core.problems import NotPossible
 from guarded_rollout.core.report import plan_lines, size_text
 from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.core.spec import Release
+from guarded_rollout.engine.drill import Drill
 from guarded_rollout.engine.situation import read_situation
+from guarded_rollout.ports import Ports
+
+
+@dataclass(frozen=True, slots=True)
+class OnScreen:
+    """Progress goes to the screen; Ctrl-C stops in its own way."""
+
+    screen: Screen
+
+    def stopped(self) -> bool:
+        """Never asked to."""
+        return False
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.screen.line(f"  {text}")
 
 
 def create(args: argparse.Namespace) -> int:
@@ -43,19 +60,44 @@ def verify(args: argparse.Namespace) -> int:
     screen, places = Screen(as_json=args.json), Places(args.root)
     spec = spec_for(args, places)
     ports = open_ports(places, spec, open_journal(places, look_only=True))
-    file = args.file
-    if file is None:
-        mine = [b for b in ports.archive.backups() if b.environment == args.env]
-        if not mine:
-            raise NotPossible(
-                f"there is no backup of {args.env}", f"rollout backup create --env {args.env}"
-            )
-        file = mine[0].file
+    file = args.file if args.file is not None else _newest(ports, args.env)
+    if args.restore:
+        return _drill(args, screen, ports, places.root / Path(file))
     backup = ports.archive.verify(places.root / Path(file), args.env, ports.database)
     rows = ", ".join(f"{table} {count}" for table, count in sorted(backup.rows.items()))
     screen.line(f"{backup.file} is sound: {size_text(backup.size)}, rows: {rows or 'none'}")
     screen.document(_document(backup))
     return 0
+
+
+def drill(args: argparse.Namespace) -> int:
+    """The newest backup, restored into a scratch database and compared. For a timer."""
+    screen, places = Screen(as_json=args.json), Places(args.root)
+    ports = open_ports(places, spec_for(args, places), open_journal(places, look_only=True))
+    return _drill(args, screen, ports, places.root / _newest(ports, args.env))
+
+
+def _drill(args: argparse.Namespace, screen: Screen, ports: Ports, file: Path) -> int:
+    drill = Drill(ports.archive, ports.database, ports.clock, args.env)
+    done = drill.run(file, OnScreen(screen))
+    compared = "rows and contents" if done.hashed else "rows (it is too old to compare contents)"
+    screen.line(
+        f"{done.backup.file} was restored into a scratch database and compared: {compared} of "
+        f"{len(done.backup.rows)} tables, {done.rows} rows, {done.seconds:.1f} s"
+    )
+    screen.document(
+        {**_document(done.backup), "restored": True, "hashed": done.hashed, "seconds": done.seconds}
+    )
+    return 0
+
+
+def _newest(ports: Ports, environment: str) -> str:
+    mine = [backup for backup in ports.archive.backups() if backup.environment == environment]
+    if not mine:
+        raise NotPossible(
+            f"there is no backup of {environment}", f"rollout backup create --env {environment}"
+        )
+    return mine[0].file
 
 
 def show(args: argparse.Namespace) -> int:
