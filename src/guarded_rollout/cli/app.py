@@ -289,6 +289,24 @@ def _add_backup(commands: "Commands") -> None:
         "  rollout backup list --env production",
         "staging",
     )
+    copies = _command(
+        actions,
+        "copies",
+        "copies:show",
+        "what lies in the other places that rollout.toml names",
+        "  rollout backup copies --env production --verify",
+        "staging",
+    )
+    copies.add_argument("--verify", action="store_true", help="read every copy back")
+    fetch = _command(
+        actions,
+        "fetch",
+        "copies:fetch",
+        "bring a copy back into backups/, verified",
+        "  rollout backup fetch --env production dhash_production_20260131_120000.zip",
+    )
+    fetch.add_argument("file", help="the backup's name")
+    fetch.add_argument("--from", dest="place", metavar="PLACE", help="default: each in turn")
     prune = _command(
         actions,
         "prune",

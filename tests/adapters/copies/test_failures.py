@@ -203,7 +203,13 @@ def test_a_disk_that_is_not_mounted_is_told_and_its_folder_is_not_made(tmp_path,
     place = CheckedCopies(tmp_path, "toy", SystemClock()).at(
         CopyPlace(f"folder:{tmp_path / 'mnt' / 'toy'}")
     )
-    for deed in (lambda: place.put(backup, Quiet()), place.holds):
+    for deed in (
+        lambda: place.put(backup, Quiet()),
+        place.holds,
+        lambda: place.verify(NAME, Quiet()),
+        lambda: place.fetch(NAME, tmp_path / "back.zip", Quiet()),
+        lambda: place.remove(NAME),
+    ):
         with pytest.raises(Broken, match="mnt/toy is not there") as caught:
             deed()
         assert "mount its disk" in caught.value.why.hint

@@ -82,7 +82,9 @@ class FolderShelf:
                     os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 while chunk := content.read(_CHUNK):
                     yield chunk
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self.folder.is_dir():
+                raise self._broken(error) from error
             raise Absent(file) from None
         except OSError as error:
             raise self._broken(error) from error
