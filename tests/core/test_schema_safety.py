@@ -1,7 +1,7 @@
 """Which migrations the old release can live with, and which ones stop its users."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guarded_rollout.core.migration_findings import RECIPES, Dialect, Rule, Severity, TableSeen
@@ -184,12 +184,14 @@ WORDS = st.sampled_from(WORD_LIST.split())
 SOUP = st.lists(WORDS, max_size=25).map(" ".join) | st.text(max_size=60)
 
 
+@settings(deadline=None)
 @given(SOUP, st.sampled_from(Dialect))
 def test_nothing_makes_the_lint_fail(sql, dialect):
     """And it always says the same."""
     assert judge(sql, dialect, BIG) == judge(sql, dialect, BIG)
 
 
+@settings(deadline=None)
 @given(SOUP, st.sampled_from(Dialect))
 def test_forward_only_and_small_tables_never_refuse_more(sql, dialect):
     """The rules are the same, only their weight changes."""
@@ -200,6 +202,7 @@ def test_forward_only_and_small_tables_never_refuse_more(sql, dialect):
         assert all(e.severity is Severity.WARNING or e.severity is s.severity for e, s in pairs)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(BAD), st.sampled_from(GOOD), st.booleans())
 def test_neither_company_nor_case_nor_comments_hide_a_bad_statement(bad, good, upper):
     """A migration is as bad as its worst statement."""
@@ -211,6 +214,7 @@ def test_neither_company_nor_case_nor_comments_hide_a_bad_statement(bad, good, u
     assert expected <= found
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([sql for sql, _ in BAD] + GOOD), max_size=5))
 def test_statements_are_split_where_they_end(parts):
     """Joined and split again they are the same."""
