@@ -7,14 +7,22 @@ Paths are absolute unless said otherwise; times are seconds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
-from guarded_rollout.core.spec import Check, MetricNames, Migrations, Release, Service
+from guarded_rollout.core.spec import (
+    Check,
+    CopyPlace,
+    MetricNames,
+    Migrations,
+    Release,
+    Service,
+)
 
 
 class Clock(Protocol):
@@ -161,11 +169,35 @@ class Traffic(Protocol):
         """End the proxy. Not running: no error."""
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a table holds. `hash` changes with any value, not with the order of rows or columns."""
+
+    rows: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """A consistent copy. `tables`, `schema`: of the very moment copied. `tools`: their versions."""
+
+    tables: Mapping[str, Table]
+    schema: tuple[str, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self) -> dict[str, int]:
+        """Rows per table."""
+        return {name: table.rows for name, table in self.tables.items()}
+
+
 class Database(Protocol):
     """The service's data."""
 
     def url(self) -> str:
         """As SQLAlchemy writes it, without a password."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What a process needs beside `url` to get in. Secret: never on disk, in argv or a log."""
 
     def prepare(self) -> None:
         """See to it that the first migration can make the database."""
@@ -173,17 +205,45 @@ class Database(Protocol):
     def exists(self) -> bool:
         """Look: there is a database. Broken when it cannot be reached, Busy when it is locked."""
 
+    def size(self) -> int:
+        """Look: bytes on disk; 0 where there is no database."""
+
     def revision(self) -> str | None:
         """Look: the schema's revision; None before the first migration."""
+
+    def schema(self) -> tuple[str, ...]:
+        """Look: what the schema is beyond the revision's name, sorted; equal means the same."""
 
     def rows(self) -> Mapping[str, int]:
         """Look: rows per table."""
 
-    def dump(self, to: Path, control: Control) -> Mapping[str, int]:
-        """Write a consistent copy while writers write. Returns the copy's rows per table."""
+    def fingerprint(self, control: Control) -> Mapping[str, Table]:
+        """Look: rows and a hash of the content per table, of one moment. Reads everything."""
+
+    def dump(self, to: Path, control: Control) -> Dumped:
+        """Write a consistent copy while writers write: a new file, or a new folder of files."""
 
     def prove(self, dump: Path) -> Mapping[str, int]:
         """Look: open the copy, check its integrity, count its rows. Broken if it is unsound."""
+
+    def scratch(self, purpose: str) -> "Scratch":
+        """An empty database of its own beside this one; those of dead owners are dropped first.
+
+        `purpose`: a word of small letters, part of its name. Whoever asks discards it.
+        """
+
+    def alone(self, who: str) -> AbstractContextManager[None]:
+        """While inside, nobody else who asks gets in, from any machine that reaches it. Busy."""
+
+
+class Scratch(Database, Protocol):
+    """A database for trying things out. It dies with its owner, at the latest at the next one."""
+
+    def fill(self, dump: Path, control: Control) -> None:
+        """Restore a dump into it, once. Broken when the dump does not go in whole."""
+
+    def discard(self) -> None:
+        """Drop it, whoever is still connected. Gone already: no error."""
 
 
 class Migrator(Protocol):
@@ -207,6 +267,14 @@ class BackupRequest:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A verified backup and the dump from inside it; None when there was no database."""
+
+    backup: Backup
+    dump: Path | None
+
+
 class Archive(Protocol):
     """Backups: a plain zip and its `.sha256`, written whole, read back."""
 
@@ -216,11 +284,55 @@ class Archive(Protocol):
     def verify(self, file: Path, environment: str, database: Database) -> Backup:
         """Look: checksum, every member, the dump inside. Raises naming file and what is wrong."""
 
+    def unpacked(
+        self, file: Path, environment: str, database: Database
+    ) -> AbstractContextManager[Unpacked]:
+        """Look: verify, and lend the dump while inside. It is gone afterwards."""
+
     def backups(self) -> tuple[Backup, ...]:
         """Look: all of them, newest first; `verified` means their checksum fits."""
 
     def remove(self, backup: Backup) -> None:
         """Delete one and its checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of a backup that was read back. `sent`: False when it was there already."""
+
+    name: str
+    size: int
+    sha256: str
+    sent: bool = False
+
+
+class Place(Protocol):
+    """Copies of one service's backups and their checksums, away from the backups themselves.
+
+    A copy has its backup's file name. Nothing counts as a copy before it was read back.
+    """
+
+    def put(self, backup: Backup, control: Control) -> Copy:
+        """See to it that a sound copy is there. One that is there already is not sent again."""
+
+    def holds(self) -> tuple[Backup, ...]:
+        """Look: what lies there, newest first. Nothing is read back: none is `verified`."""
+
+    def verify(self, name: str, control: Control) -> Copy:
+        """Look: read the copy back, against the checksum beside it. Broken says what is wrong."""
+
+    def fetch(self, name: str, to: Path, control: Control) -> Copy:
+        """Bring a copy and its checksum back to the new file `to`, verified, whole or not."""
+
+    def remove(self, name: str) -> None:
+        """Delete a copy and its checksum. No copy, no error."""
+
+
+class Copies(Protocol):
+    """The places that copies of backups go to."""
+
+    def at(self, place: CopyPlace) -> Place:
+        """The place. Sends nothing. BadInput names a package or a credential that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,5 +488,6 @@ class Ports:
     database: Database
     migrator: Migrator
     archive: Archive
+    copies: Copies
     web: Web
     host: Host

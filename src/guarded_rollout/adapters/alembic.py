@@ -1,7 +1,8 @@
 """Schema migrations by the service's own Alembic, run in a child process from the built release.
 
-Alembic takes no lock of its own, so every run holds one: a lock on a file named after the
-database, inherited by the child, so that it lasts as long as anybody migrates. The service's
+Alembic takes no lock of its own, so every run holds two: a lock on a file named after the
+database, inherited by the child, so that it lasts as long as anybody migrates; and the
+database's own, where it has one. The service's
 `env.py` must migrate in one transaction; what a failed run left is looked at, not assumed.
 """
 
@@ -14,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from guarded_rollout.adapters.processes.leash import run
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Problem
@@ -24,14 +24,6 @@ from guarded_rollout.ports import Built, Clock, Control, Database
 _PASSED_ON = frozenset({"HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ"})
 _LINES_SHOWN = 6
 _LINE_LENGTH = 300
-
-
-@runtime_checkable
-class Described(Protocol):
-    """A database that can say what its schema is, beyond the revision's name."""
-
-    def schema(self) -> tuple[str, ...]:
-        """Look: the statements that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +134,14 @@ class AlembicMigrator:
             for name, value in os.environ.items()
             if name in _PASSED_ON or name.startswith("PG")
         }
-        return {**passed_on, self.url_variable: self.database.url()}
+        own = self.database.environment()
+        return {**passed_on, **own, self.url_variable: self.database.url()}
 
     def _stamp(self) -> str:
         return datetime.fromtimestamp(self.clock.now(), UTC).strftime("%Y%m%d_%H%M%S")
 
     def _sight(self) -> _Sight:
-        statements = self.database.schema() if isinstance(self.database, Described) else ()
-        return _Sight(self.database.revision(), statements)
+        return _Sight(self.database.revision(), self.database.schema())
 
     def _since(self, before: _Sight) -> str:
         """What a failed run did to the schema."""
@@ -168,7 +160,11 @@ class AlembicMigrator:
 
     @contextmanager
     def _alone(self, built: Built) -> Iterator[int]:
-        """The only migration of this database on this machine; the lock's descriptor."""
+        """The only migration of this database; the lock's descriptor.
+
+        The file's lock passes to the child and so outlives us; the database's own reaches
+        controllers on other machines.
+        """
         name = hashlib.sha256(self.database.url().encode()).hexdigest()[:16]
         path = self.lock_folder / f"migrate-{name}.lock"
         try:
@@ -193,7 +189,8 @@ class AlembicMigrator:
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{who}\n".encode(), 0)
             try:
-                yield handle
+                with self.database.alone(f"to {built.release.name}"):
+                    yield handle
             finally:
                 os.ftruncate(handle, 0)
         finally:

@@ -17,13 +17,19 @@ How it is copied, and why:
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from guarded_rollout.adapters.sqlite_content import fingerprint, statements, tables
+from guarded_rollout.adapters.sqlite_content import rows as counted
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted
-from guarded_rollout.ports import Clock, Control
+from guarded_rollout.ports import Clock, Control, Dumped, Table
+
+if TYPE_CHECKING:
+    from guarded_rollout.adapters.sqlite_scratch import SqliteScratch
 
 WAIT_SECONDS = 5.0
 _PAGES_PER_STEP = 1024
@@ -52,6 +58,10 @@ class SqliteDatabase:
         """As SQLAlchemy writes it: three slashes, then the absolute path."""
         return f"sqlite:///{self.path}"
 
+    def environment(self) -> Mapping[str, str]:
+        """Nothing: whoever may read the file gets in."""
+        return {}
+
     def prepare(self) -> None:
         """Make the folder, for the first migration. Broken when that cannot be."""
         try:
@@ -79,7 +89,7 @@ class SqliteDatabase:
         if not self._there():
             return None
         with self._reading(self.path) as connection:
-            if "alembic_version" not in _tables(connection):
+            if "alembic_version" not in tables(connection):
                 return None
             found = [str(row[0]) for row in connection.execute("SELECT * FROM alembic_version")]
         if len(found) > 1:
@@ -94,17 +104,35 @@ class SqliteDatabase:
         if not self._there():
             return ()
         with self._reading(self.path) as connection:
-            found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-            return tuple(sorted(str(row[0]) for row in found))
+            return statements(connection)
 
     def rows(self) -> Mapping[str, int]:
         """Look: rows per table, without SQLite's own tables and Alembic's."""
         if not self._there():
             return {}
         with self._reading(self.path) as connection:
-            return _rows(connection)
+            return counted(connection)
 
-    def dump(self, to: Path, control: Control) -> Mapping[str, int]:
+    def fingerprint(self, control: Control) -> Mapping[str, Table]:
+        """Look: rows and a hash of the content per table, in one snapshot."""
+        if not self._there():
+            return {}
+        with self._reading(self.path) as connection:
+            return fingerprint(connection, self._going_on(control))
+
+    def scratch(self, purpose: str) -> "SqliteScratch":
+        """An empty database in a folder of its own beside this one."""
+        from guarded_rollout.adapters.sqlite_scratch import make  # noqa: PLC0415 - it knows us
+
+        return make(self, purpose)
+
+    @contextmanager
+    def alone(self, who: str) -> Iterator[None]:
+        """Nothing to hold: one machine has the file, and the migrator locks a file of its own."""
+        del who
+        yield
+
+    def dump(self, to: Path, control: Control) -> Dumped:
         """Copy one snapshot into the new file `to`, mode 0600. On failure there is no `to`.
 
         BadInput when `to` exists; Busy when the database stays locked; Interrupted when told to
@@ -117,7 +145,8 @@ class SqliteDatabase:
             with self._reading(self.path, to) as source:
                 self._copy(source, to, control)
             with self._reading(to, copy=True) as connection:
-                return _rows(connection)
+                found = fingerprint(connection, self._going_on(control))
+                return Dumped(found, statements(connection), {"sqlite": sqlite3.sqlite_version})
         except BaseException:
             for name in ("", "-journal", "-wal", "-shm"):
                 _beside(to, name).unlink(missing_ok=True)
@@ -141,7 +170,7 @@ class SqliteDatabase:
                     f"the first in table {table}: its row in {parent} is missing",
                     "a writer works without PRAGMA foreign_keys = ON; repair those rows first",
                 )
-            return _rows(connection)
+            return counted(connection)
 
     def _there(self) -> bool:
         try:
@@ -171,6 +200,13 @@ class SqliteDatabase:
                 yield connection
         except sqlite3.Error as error:
             raise self._problem(error, file, target) from error
+
+    def _going_on(self, control: Control) -> Callable[[], None]:
+        def go_on() -> None:
+            if control.stopped():
+                raise Interrupted(f"reading {self.path} was told to stop", "start it again")
+
+        return go_on
 
     def _copy(self, source: sqlite3.Connection, to: Path, control: Control) -> None:
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the snapshot begins here
@@ -242,21 +278,3 @@ def _new_file(path: Path) -> None:
         raise Broken(
             f"{path} cannot be written: {error.strerror}", f"check the folder {path.parent}"
         ) from error
-
-
-def _tables(connection: sqlite3.Connection) -> list[str]:
-    # Ordinary tables only: a virtual table's rows lie in ordinary ones or outside the file.
-    found = connection.execute(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
-    )
-    return [name for (name,) in found if not name.startswith("sqlite_")]
-
-
-def _rows(connection: sqlite3.Connection) -> dict[str, int]:
-    counted = {}
-    for table in _tables(connection):
-        if table != "alembic_version":
-            quoted = table.replace('"', '""')
-            statement = f'SELECT count(*) FROM "{quoted}"'  # noqa: S608 - the name is quoted
-            counted[table] = int(connection.execute(statement).fetchone()[0])
-    return counted

@@ -1,4 +1,4 @@
-"""`rollout backup create | verify | list | prune`."""
+"""`rollout backup create | verify | drill | list | prune`."""
 
 import argparse
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from guarded_rollout.adapters.configuration import environments
 from guarded_rollout.cli.rollouts import begin_and_follow, refuse_if_active
+from guarded_rollout.cli.screen import OnScreen
 from guarded_rollout.cli.spec import spec_for
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.plan import Kind, make_plan
@@ -14,6 +15,7 @@ from guarded_rollout.core.problems import NotPossible
 from guarded_rollout.core.report import plan_lines, size_text
 from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.core.spec import Release, Spec
+from guarded_rollout.engine.drill import Drill
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.ports import Ports
 
@@ -50,19 +52,44 @@ def verify(args: argparse.Namespace) -> int:
     args.env = args.env or _environment_of(args.file, places)
     spec = spec_for(args, places)
     ports = open_ports(places, spec, open_journal(places, look_only=True))
-    file = args.file
-    if file is None:
-        mine = [b for b in ports.archive.backups() if b.environment == args.env]
-        if not mine:
-            raise NotPossible(
-                f"there is no backup of {args.env}", f"rollout backup create --env {args.env}"
-            )
-        file = mine[0].file
+    file = args.file or _newest(ports, args.env)
+    if args.restore:
+        return _drill(args, ports, places.root / file)
     backup = ports.archive.verify(places.root / file, args.env, ports.database)
     rows = ", ".join(f"{table} {count}" for table, count in sorted(backup.rows.items()))
     screen.line(f"{backup.file} is sound: {size_text(backup.size)}, rows: {rows or 'none'}")
     screen.document(asdict(backup))
     return 0
+
+
+def drill(args: argparse.Namespace) -> int:
+    """The newest backup, restored into a scratch database and compared. For a timer."""
+    places = Places(args.root)
+    ports = open_ports(places, spec_for(args, places), open_journal(places, look_only=True))
+    return _drill(args, ports, places.root / _newest(ports, args.env))
+
+
+def _drill(args: argparse.Namespace, ports: Ports, file: Path) -> int:
+    drill = Drill(ports.archive, ports.database, ports.clock, args.env)
+    done = drill.run(file, OnScreen(args.screen))
+    compared = "rows and contents" if done.hashed else "rows (it is too old to compare contents)"
+    args.screen.line(
+        f"{done.backup.file} was restored into a scratch database and compared: {compared} of "
+        f"{len(done.backup.rows)} tables, {done.rows} rows, {done.seconds:.1f} s"
+    )
+    args.screen.document(
+        {**asdict(done.backup), "restored": True, "hashed": done.hashed, "seconds": done.seconds}
+    )
+    return 0
+
+
+def _newest(ports: Ports, environment: str) -> str:
+    mine = [backup for backup in ports.archive.backups() if backup.environment == environment]
+    if not mine:
+        raise NotPossible(
+            f"there is no backup of {environment}", f"rollout backup create --env {environment}"
+        )
+    return mine[0].file
 
 
 def _environment_of(file: str | None, places: Places) -> str:

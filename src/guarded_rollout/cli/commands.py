@@ -178,7 +178,7 @@ def _add_looking(commands: "Commands") -> None:
 
 
 def _add_backup(commands: "Commands") -> None:
-    actions = group(commands, "backup", "create, verify, list and prune backups")
+    actions = group(commands, "backup", "create, verify, drill, list, fetch and prune backups")
     create = command(
         actions,
         "create",
@@ -198,7 +198,20 @@ def _add_backup(commands: "Commands") -> None:
         "staging",
     )
     verify.add_argument("file", nargs="?", type=word, help="default: the environment's newest")
+    verify.add_argument(
+        "--restore",
+        action="store_true",
+        help="restore it into a scratch database too, and compare rows and contents",
+    )
     verify.set_defaults(env=None)
+    command(
+        actions,
+        "drill",
+        "backups:drill",
+        "restore the newest backup into a scratch database and compare; for a timer",
+        "  rollout backup drill --env production",
+        "staging",
+    )
     command(
         actions,
         "list",
@@ -206,6 +219,26 @@ def _add_backup(commands: "Commands") -> None:
         "the environment's backups, newest first",
         "  rollout backup list --env production",
         "staging",
+    )
+    copies = command(
+        actions,
+        "copies",
+        "copies:show",
+        "what lies in the other places that rollout.toml names",
+        "  rollout backup copies --env production --verify",
+        "staging",
+    )
+    copies.add_argument("--verify", action="store_true", help="read every copy back")
+    fetch = command(
+        actions,
+        "fetch",
+        "copies:fetch",
+        "bring a copy back into backups/, verified",
+        "  rollout backup fetch --env production dhash_production_20260131_120000.zip",
+    )
+    fetch.add_argument("file", type=word, help="the backup's name")
+    fetch.add_argument(
+        "--from", dest="place", type=word, metavar="PLACE", help="default: each in turn"
     )
     prune = command(
         actions,

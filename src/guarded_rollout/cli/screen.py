@@ -83,3 +83,18 @@ def _write(to: TextIO | None, text: str) -> None:
             os.dup2(nowhere, to.fileno())
             os.close(nowhere)
         raise Gone(error.strerror or str(error)) from error
+
+
+class OnScreen:
+    """ports.Control for a command that works itself: progress on the screen, Ctrl-C ends it."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def stopped(self) -> bool:
+        """Never asked to."""
+        return False
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._screen.line(f"  {text}")

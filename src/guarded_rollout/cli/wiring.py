@@ -128,6 +128,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
     from guarded_rollout.adapters.archive import ZipArchive
     from guarded_rollout.adapters.builds.builder import VenvBuilder
     from guarded_rollout.adapters.clock import SystemClock
+    from guarded_rollout.adapters.copies import CheckedCopies
     from guarded_rollout.adapters.envoy import EnvoyTraffic
     from guarded_rollout.adapters.host import SystemHost
     from guarded_rollout.adapters.processes.kept import Kept
@@ -158,6 +159,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
             database, url_variable(spec), folder / "logs", places.locks, clock
         ),
         archive=ZipArchive(places.root, clock, spec.service.name),
+        copies=CheckedCopies(places.root, spec.service.name, clock),
         web=HttpWeb(clock),
         host=SystemHost(places.root),
     )
@@ -166,16 +168,22 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
 def open_database(places: Places, spec: Spec) -> Database:
     """The service's database."""
     from guarded_rollout.adapters.clock import SystemClock
-    from guarded_rollout.adapters.sqlite import SqliteDatabase
 
     address = spec.environment.database
-    if address.kind != "sqlite" or address.path is None:
-        raise BadInput(
-            f"environment {spec.environment.name} names a {address.kind} database; "
-            "this version backs up and migrates SQLite only",
-            f"set database in [environments.{spec.environment.name}] of rollout.toml",
-        )
-    return SqliteDatabase(places.root / address.path, SystemClock())
+    if address.kind == "sqlite" and address.path is not None:
+        from guarded_rollout.adapters.sqlite import SqliteDatabase
+
+        return SqliteDatabase(places.root / address.path, SystemClock())
+    if address.kind == "postgresql" and address.host and address.name and address.user:
+        from guarded_rollout.adapters.postgres import Access, PostgresDatabase
+
+        access = Access(address.host, address.port or 5432, address.name, address.user)
+        return PostgresDatabase(access, SystemClock())
+    raise BadInput(
+        f"environment {spec.environment.name} names a {address.kind} database; "
+        "this version knows sqlite and postgresql",
+        f"set database in [environments.{spec.environment.name}] of rollout.toml",
+    )
 
 
 def url_variable(spec: Spec) -> str:

@@ -21,7 +21,14 @@ from guarded_rollout.core.facts import (
 from guarded_rollout.core.gates import Answer, overall
 from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.redact import redact_value
-from guarded_rollout.core.rollout import ENDINGS, Phase, State, exit_code, replay
+from guarded_rollout.core.rollout import (
+    ENDINGS,
+    Phase,
+    State,
+    exit_code,
+    missing_copies,
+    replay,
+)
 from guarded_rollout.core.series import Observation
 
 _MARK = {Answer.PASS: "pass", Answer.BREACH: "BREACH", Answer.UNKNOWN: "unknown"}
@@ -59,6 +66,8 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.use_backup:
         lines.append(f"  backup   uses {plan.use_backup} instead of a new one")
     lines += [f"  step     {step:<15} {STEP_TEXT[step]}" for step in plan.forward]
+    if Step.BACKUP in plan.forward:
+        lines += [f"  copy     of the backup to {place.name}" for place in environment.copies]
     if plan.watches:
         schedule = watch.schedule
         lines.append(
@@ -116,7 +125,7 @@ def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: PLR091
             again = f" (attempt {attempt})" if attempt > 1 else ""
             return [f"{step:<15} {STEP_TEXT[step]}{again}"]
         case StepDone(step=step, outcome=outcome):
-            return [f"{step:<15} done{_outcome_text(step, outcome)}"]
+            return [f"{step:<15} done{_outcome_text(step, outcome)}", *_copy_lines(outcome)]
         case StepFailed(step=step, why=why):
             return [f"{step:<15} FAILED: {why.what}", *([f"  -> {why.hint}"] if why.hint else [])]
         case Observed(seen=seen):
@@ -153,6 +162,17 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:
             return ""
 
 
+def _copy_lines(outcome: dict[str, Any]) -> list[str]:
+    lines = []
+    for copy in outcome.get("copies", ()):
+        if copy["copied"]:
+            how = "copied to" if copy["sent"] else "was already at"
+            lines.append(f"  {how} {copy['place']}, verified")
+        if copy["problem"]:
+            lines.append(f"  WARNING: {copy['problem']}\n  -> {copy['hint']}")
+    return lines
+
+
 def size_text(size: int) -> str:
     """Bytes for people."""
     return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 1024:.1f} kB"
@@ -183,7 +203,8 @@ def ending_lines(state: State, rollout: str) -> list[str]:
                 Kind.MIGRATE: f"migrated the schema of {environment} for {name}",
                 Kind.BACKUP: f"backed up {environment}",
             }
-            return [said.get(plan.kind, "done"), *left]
+            lost = [f"  a person is needed: no copy at {name}" for name in missing_copies(state)]
+            return [said.get(plan.kind, "done"), *lost, *left]
         case Phase.ROLLED_BACK:
             serves = plan.baseline.name if plan.baseline else "nothing"
             return [f"rolled back: {serves} serves {environment}", f"  because {state.reason}"]

@@ -1,5 +1,6 @@
 """Which backups may go. Never the newest verified one, never another environment's."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,7 +9,11 @@ DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One archive. `file` is relative to the root, `created` in Unix seconds, `size` in bytes."""
+    """One archive. `file` is relative to the root, `created` in Unix seconds, `size` in bytes.
+
+    `hashes`: of each table's content; `shape`: of the schema; `server`: the database's version.
+    Older backups have none of these.
+    """
 
     file: str
     environment: str
@@ -19,6 +24,14 @@ class Backup:
     release: str | None = None
     schema: str | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    shape: str = ""
+    server: str = ""
+
+
+def shape_of(schema: Iterable[str]) -> str:
+    """A hash of a schema in words, whatever their order."""
+    return hashlib.sha256("\0".join(sorted(schema)).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def expired(

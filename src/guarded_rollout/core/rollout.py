@@ -212,7 +212,17 @@ def exit_code(state: State) -> int:
     if state.phase is Phase.ROLLED_BACK:
         wanted = state.plan is not None and state.plan.kind is Kind.ROLLBACK
         return 0 if wanted else 2
+    if state.phase is Phase.DONE and missing_copies(state):
+        return 3
     return {Phase.DONE: 0, Phase.REFUSED: 1}.get(state.phase, 3)
+
+
+def missing_copies(state: State) -> tuple[str, ...]:
+    """The required places that a backup which was asked for did not reach."""
+    if state.plan is None or state.plan.kind is not Kind.BACKUP:
+        return ()
+    copies = state.outcomes.get(Step.BACKUP, {}).get("copies", ())
+    return tuple(copy["place"] for copy in copies if copy["required"] and not copy["copied"])
 
 
 def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case per kind of fact

@@ -104,6 +104,28 @@ class DatabaseAddress:
     user: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CopyPlace:
+    """Where copies of backups go: `folder:/mnt/backup` or `s3://bucket/prefix`. Never a secret.
+
+    Fields:
+        endpoint: the S3 server's URL; None for the one of AWS.
+        required: `rollout backup create` asks for a person when this copy could not be made.
+            A deploy goes on in any case: its way back needs the local backup only.
+        retention_days: how long copies are kept there.
+    """
+
+    to: str
+    endpoint: str | None = None
+    required: bool = False
+    retention_days: int = 7
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.to} at {self.endpoint}" if self.endpoint else self.to
+
+
 class AtTheEnd(StrEnum):
     """What happens when a gate is still unknown after the window and its extension."""
 
@@ -142,6 +164,7 @@ class Environment:
     watch: WatchPolicy
     strategy: Strategy = Strategy.BLUE_GREEN
     retention_days: int = 7
+    copies: tuple[CopyPlace, ...] = ()
     config_files: tuple[str, ...] = ()
     data_dirs: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()

@@ -27,7 +27,7 @@ def launch(ports: Ports, spec: Spec, built: Built) -> Launch:
         "database_url": ports.database.url(),
     }
     merged = {**dict(spec.service.env), **dict(spec.environment.env)}
-    env = []
+    env = list(ports.database.environment().items())
     for key, value in sorted(merged.items()):
         for word, text in words.items():
             value = value.replace("{" + word + "}", text)  # noqa: PLW2901 - filled in step by step

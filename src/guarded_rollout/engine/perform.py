@@ -11,6 +11,7 @@ from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted, Problem, Why
 from guarded_rollout.core.retention import DAY, expired
 from guarded_rollout.core.spec import Release
+from guarded_rollout.engine.copying import copy_backup
 from guarded_rollout.engine.launching import arm, built_release, launch
 from guarded_rollout.engine.readiness import wait_until_well
 from guarded_rollout.engine.record import write_report
@@ -115,6 +116,7 @@ def _backup(order: Order, ports: Ports, control: Control) -> Outcome:
         "sha256": backup.sha256,
         "size": backup.size,
         "rows": dict(backup.rows),
+        "copies": copy_backup(ports, environment, backup, control),
     }
 
 

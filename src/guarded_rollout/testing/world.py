@@ -3,14 +3,15 @@
 It outlives controllers, as the real one does, and keeps a ledger of every effect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from guarded_rollout.core.problems import Broken, Busy, Problem
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import Histogram, HostSeen, ProxyReading, Reading
-from guarded_rollout.core.spec import Check, MetricNames, Migrations, Release, Service
+from guarded_rollout.core.spec import Check, CopyPlace, MetricNames, Migrations, Release, Service
 from guarded_rollout.ports import (
     Address,
     Answered,
@@ -19,13 +20,18 @@ from guarded_rollout.ports import (
     Clock,
     Control,
     Database,
+    Dumped,
     Journal,
     Launch,
+    Place,
     Ports,
     Replica,
     Route,
+    Table,
+    Unpacked,
 )
 from guarded_rollout.testing import examples
+from guarded_rollout.testing.copies import FakePlace, HeldCopy
 
 BOUNDS = (0.1, 1.0, 2.0, 5.0)
 
@@ -54,6 +60,7 @@ class World:
     schema: str | None = "0001"
     head: str = "0002"
     backups: list[Backup] = field(default_factory=list)
+    copies: dict[str, dict[str, HeldCopy]] = field(default_factory=dict)
     routed: Route | None = None
     proxy: bool = False
     ledger: list[str] = field(default_factory=list)
@@ -203,13 +210,46 @@ class FakeDatabase:
     def rows(self) -> Mapping[str, int]:
         return {"things": 3}
 
-    def dump(self, to: Path, control: Control) -> Mapping[str, int]:
-        del to, control
-        return self.rows()
+    def environment(self) -> Mapping[str, str]:
+        return {}
+
+    def size(self) -> int:
+        return 0
+
+    def schema(self) -> tuple[str, ...]:
+        return (f"schema {self.world.schema}",)
+
+    def fingerprint(self, control: Control) -> Mapping[str, Table]:
+        del control
+        return {name: Table(rows, "0" * 32) for name, rows in self.rows().items()}
+
+    def dump(self, to: Path, control: Control) -> Dumped:
+        del to
+        return Dumped(self.fingerprint(control), self.schema())
 
     def prove(self, dump: Path) -> Mapping[str, int]:
         del dump
         return self.rows()
+
+    def scratch(self, purpose: str) -> "FakeScratch":
+        self.world.act("scratch", purpose)
+        return FakeScratch(self.world)
+
+    def alone(self, who: str) -> AbstractContextManager[None]:
+        del who
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class FakeScratch(FakeDatabase):
+    """ports.Scratch."""
+
+    def fill(self, dump: Path, control: Control) -> None:
+        del dump, control
+        self.world.act("fill", "scratch")
+
+    def discard(self) -> None:
+        self.world.act("discard", "scratch")
 
 
 @dataclass(frozen=True)
@@ -236,7 +276,6 @@ class FakeArchive:
     world: World
 
     def create(self, request: BackupRequest, database: Database, control: Control) -> Backup:
-        del control
         self.world.act("backup", request.environment)
         backup = Backup(
             file=f"backups/toy_{request.environment}_{len(self.world.backups)}.zip",
@@ -248,6 +287,7 @@ class FakeArchive:
             release=request.release,
             schema=database.revision(),
             rows=database.rows(),
+            hashes={name: table.hash for name, table in database.fingerprint(control).items()},
         )
         self.world.backups.append(backup)
         return backup
@@ -259,11 +299,28 @@ class FakeArchive:
                 return replace(backup, verified=True)
         raise Broken(f"{file} is no backup of {environment}", "rollout backup list")
 
+    @contextmanager
+    def unpacked(self, file: Path, environment: str, database: Database) -> Iterator[Unpacked]:
+        yield Unpacked(self.verify(file, environment, database), self.world.root / "dump")
+
     def backups(self) -> tuple[Backup, ...]:
         return tuple(reversed(self.world.backups))
 
     def remove(self, backup: Backup) -> None:
         self.world.backups.remove(backup)
+
+
+@dataclass(frozen=True)
+class FakeCopies:
+    """ports.Copies. Knob: `fails["copy <place>"]`."""
+
+    world: World
+
+    def at(self, place: CopyPlace) -> Place:
+        held = self.world.copies.setdefault(place.name, {})
+        return FakePlace(
+            place.name, self.world.root, held, lambda: self.world.act(f"copy {place.name}")
+        )
 
 
 @dataclass(frozen=True)
@@ -327,6 +384,7 @@ def ports_of(world: World, journal: Journal) -> Ports:
         database=FakeDatabase(world),
         migrator=FakeMigrator(world),
         archive=FakeArchive(world),
+        copies=FakeCopies(world),
         web=FakeWeb(world),
         host=FakeHost(),
     )

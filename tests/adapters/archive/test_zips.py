@@ -137,7 +137,7 @@ def test_the_members_are_what_was_asked_for(archive, database, root):
     assert not any(b"hunter2" in content for content in contents.values())
     hidden = {member["name"]: member["hidden"] for member in said["members"] if member["hidden"]}
     assert hidden == {"config/dhash_production.conf": [2], "data/secret.env": [1]}
-    assert said["format"] == 1
+    assert said["format"] == 2
     assert (said["service"], said["environment"], said["schema"]) == ("dhash", "production", "0002")
     assert (said["by"], said["reason"]) == ("ada", "before 1.3.0")
     assert said["database"]["rows"] == {"credit": 100, "debit": 100}
@@ -402,7 +402,7 @@ def other_rows(said, contents):
 
 
 def newer(said, contents):
-    said["format"] = 2
+    said["format"] = 3
 
 
 def no_manifest(said, contents):
@@ -441,7 +441,7 @@ def nothing_dumped(said, contents):
     ("change", "kind", "words"),
     [
         (other_rows, Broken, "debit: 99 written down, 100 found"),
-        (newer, BadInput, "has format 2; this tool reads up to 1"),
+        (newer, BadInput, "has format 3; this tool reads up to 2"),
         (no_manifest, BadInput, "holds no MANIFEST.json"),
         (no_member, Broken, "disagree about database/it.sqlite"),
         (stranger, Broken, "disagree about stranger"),

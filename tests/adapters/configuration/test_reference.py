@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from guarded_rollout.adapters.configuration import load_spec
+from guarded_rollout.adapters.configuration import copies_section, load_spec
 from guarded_rollout.adapters.configuration.conf_settings import _DB_KEYS, _GIVEN_TO_SERVICE
 from guarded_rollout.adapters.configuration.defaults import BUILT_IN
 from guarded_rollout.adapters.configuration.environment_section import _OPTIONAL, _REQUIRED
@@ -20,7 +20,18 @@ def test_every_key_is_on_the_page():
     service = re.findall(r'"([a-z_]+)"', " ".join(sections))
     assert {"name", "failures", "body_file", "alembic_ini", "ready_within"} <= set(service)
     conf = [f"DHASH_{key}" for key in _GIVEN_TO_SERVICE]
-    keys = [*service, *_REQUIRED, *_OPTIONAL, *_GATES, *_POLICY, *_MONITORING, *_DB_KEYS, *conf]
+    places = ("to", *copies_section.OPTIONAL)
+    keys = [
+        *service,
+        *places,
+        *_REQUIRED,
+        *_OPTIONAL,
+        *_GATES,
+        *_POLICY,
+        *_MONITORING,
+        *_DB_KEYS,
+        *conf,
+    ]
     assert [key for key in keys if not re.search(rf"[`.\"]{key}[`.\"\]:]", PAGE)] == []
 
 

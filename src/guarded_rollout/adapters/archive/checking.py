@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from guarded_rollout.adapters.archive import manifest
+from guarded_rollout.adapters.archive.inflating import UNREADABLE, inflated
 from guarded_rollout.adapters.archive.manifest import Manifest, Member
-from guarded_rollout.adapters.archive.packing import CHUNK, file_sha256
+from guarded_rollout.adapters.archive.packing import file_sha256
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.ports import Database
 
@@ -21,6 +22,7 @@ _CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *]\S.*\n?")
 _MANIFEST_LIMIT = 64 << 20
 _DAMAGED = "the file is damaged: use another backup, and check the disk"
 _UNREADABLE = (
+    UNREADABLE,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -92,36 +94,48 @@ def read_manifest(archive: zipfile.ZipFile, file: str) -> Manifest:
     return manifest.decode(archive.read(manifest.NAME), file)
 
 
-def check_content(content: BinaryIO, file: str, database: Database, scratch: Path) -> None:
-    """Every member and the dump. `scratch`: a new file that the dump is unpacked to."""
+def check_content(content: BinaryIO, file: str, database: Database, scratch: Path) -> Path | None:
+    """Every member and the dump, which is unpacked to `scratch`: a new file or a new folder."""
     with opened(content, file) as archive:
         said = read_manifest(archive, file)
-        dump = check_members(archive, said, file, scratch)
+        dump = check_members(archive, content, said, file, scratch)
     if dump is not None:
         check_dump(dump, said, file, database)
+    return dump
 
 
 def check_members(
-    archive: zipfile.ZipFile, said: Manifest, file: str, dump_to: Path
+    archive: zipfile.ZipFile, content: BinaryIO, said: Manifest, file: str, dump_to: Path
 ) -> Path | None:
-    """Read every member against the manifest; the dump goes to the file `dump_to`."""
+    """Read every member against the manifest; the dump goes to `dump_to`."""
     names = sorted(archive.namelist())
     expected = sorted([manifest.NAME, *(member.name for member in said.members)])
     if names != expected:
         odd = sorted(set(names) ^ set(expected)) or names
         raise Broken(f"{file} and its {manifest.NAME} disagree about {', '.join(odd)}", _DAMAGED)
-    dump: Path | None = None
+    parts = [member for member in said.members if said.database.holds(member.name)]
+    _make_room(dump_to.parent, sum(part.size for part in parts))
     for member in said.members:
-        if member.name == said.database.member:
-            _make_room(dump_to.parent, member.size)
-            with dump_to.open("xb") as target:
-                _check_member(archive, member, file, target)
-            dump = dump_to
-        else:
-            _check_member(archive, member, file, None)
-    if said.database.member is not None and dump is None:
+        chunks = inflated(archive, content, member.name)
+        if member not in parts:
+            _check_member(chunks, member, file, None)
+            continue
+        with _part(dump_to, said.database.member or "", member.name, file).open("xb") as target:
+            _check_member(chunks, member, file, target)
+    if said.database.member is not None and not parts:
         raise Broken(f"{file} lacks its dump {said.database.member}", _DAMAGED)
-    return dump
+    return dump_to if parts else None
+
+
+def _part(dump_to: Path, whole: str, member: str, file: str) -> Path:
+    """Where a part of the dump is unpacked to: never outside the dump."""
+    if whole == member:
+        return dump_to
+    name = member.removeprefix(whole)
+    if "/" in name or name in {"", ".", ".."}:
+        raise Broken(f"{file} has a dump with an odd part {member}", _DAMAGED)
+    dump_to.mkdir(mode=0o700, exist_ok=True)
+    return dump_to / name
 
 
 def check_dump(dump: Path, said: Manifest, file: str, database: Database) -> None:
@@ -140,17 +154,17 @@ def check_dump(dump: Path, said: Manifest, file: str, database: Database) -> Non
 
 
 def _check_member(
-    archive: zipfile.ZipFile, member: Member, file: str, target: BinaryIO | None
+    chunks: Iterator[bytes], member: Member, file: str, target: BinaryIO | None
 ) -> None:
     digest = hashlib.sha256()
     size = 0
-    with archive.open(member.name) as content:
-        # One chunk past what it should be is enough to know; a zip bomb goes no further.
-        while size <= member.size and (chunk := content.read(CHUNK)):
-            digest.update(chunk)
-            size += len(chunk)
-            if target is not None:
-                target.write(chunk)
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        if size > member.size:  # enough to know; a zip bomb goes no further
+            break
+        if target is not None:
+            target.write(chunk)
     if size != member.size or digest.hexdigest() != member.sha256:
         raise Broken(f"{member.name} in {file} is not what {manifest.NAME} says", _DAMAGED)
 

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from guarded_rollout.adapters.archive import manifest, names
 from guarded_rollout.adapters.archive.checking import check_checksum, check_content, checksum_file
@@ -14,18 +13,11 @@ from guarded_rollout.adapters.archive.manifest import Dump, Manifest
 from guarded_rollout.adapters.archive.packing import Packing, packing
 from guarded_rollout.adapters.archive.workspace import sync
 from guarded_rollout.core.problems import Broken, Busy, Interrupted
+from guarded_rollout.core.retention import shape_of
 from guarded_rollout.ports import BackupRequest, Clock, Control, Database
 
 MARGIN = 16 << 20
 _SAY_EVERY_SECONDS = 2.0
-
-
-@runtime_checkable
-class Sized(Protocol):
-    """A database that knows how much room it takes."""
-
-    def size(self) -> int:
-        """Look: bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +43,19 @@ class Making:
     def run(self, request: BackupRequest) -> Made:
         """All of it. Raises OSError when the disk fails."""
         files = contents(self.root, request.files, self.database.url())
-        self._need_room(files, self.database.size() if isinstance(self.database, Sized) else 0)
+        self._need_room(files, self.database.size())
         schema, about = self._dump()
-        size = self._dumped.stat().st_size if about.member else 0
+        parts = _parts(self._dumped, about.member) if about.member else {}
+        size = sum(part.stat().st_size for part in parts.values())
         self._need_room(files, size)
 
         packed = self.work / str(self.name)
         total = size + sum(file.size for file in files)
         with packing(packed, self.name.created, self._progress(total)) as into:
-            if about.member is not None:
-                with self._dumped.open("rb") as content:
-                    into.add(about.member, content, size)
+            for member, part in parts.items():
+                with part.open("rb") as content:
+                    into.add(member, content, part.stat().st_size)
+                part.unlink()
             _add_files(into, files)
             said = Manifest(
                 service=self.name.service,
@@ -75,7 +69,8 @@ class Making:
                 members=tuple(into.members),
             )
             into.add_manifest(manifest.encode(said))
-        self._dumped.unlink(missing_ok=True)
+        if self._dumped.is_dir():
+            self._dumped.rmdir()
 
         self._read_back(packed, into.sha256())
         self._stop_if_told()
@@ -98,14 +93,23 @@ class Making:
             return None, Dump(url, None, reason="there was no database yet")
         self.control.say(f"copying the database {url}")
         schema = self.database.revision()
-        rows = self.database.dump(self._dumped, self.control)
+        dumped = self.database.dump(self._dumped, self.control)
         if self.database.revision() != schema:
             raise Busy(
                 f"the schema of {url} changed while it was copied",
                 "wait for the migration to end, then back up again",
             )
-        member = f"database/{Path(url).stem}.{manifest.kind(url)}"
-        return schema, Dump(url, member, dict(rows))
+        whole = "database/"
+        if not self._dumped.is_dir():
+            whole += f"{Path(url).stem}.{manifest.kind(url)}"
+        return schema, Dump(
+            url,
+            whole,
+            dumped.rows(),
+            hashes={name: table.hash for name, table in dumped.tables.items()},
+            shape=shape_of(dumped.schema),
+            tools=dict(dumped.tools),
+        )
 
     def _need_room(self, files: tuple[Content, ...], dump: int) -> None:
         """The dump and the zip at a time, or the zip and the dump that is read back from it."""
@@ -120,15 +124,21 @@ class Making:
 
     def _progress(self, total: int) -> Callable[[int], None]:
         doing = f"packing {self.name}"
-        done, said = 0, self.clock.monotonic()
+        done, began = 0, self.clock.monotonic()
+        said = began
 
         def told(count: int) -> None:
             nonlocal done, said
             self._stop_if_told()
             done += count
-            if self.clock.monotonic() - said >= _SAY_EVERY_SECONDS:
-                said = self.clock.monotonic()
-                self.control.say(f"{doing}: {min(100, 100 * done // max(total, 1))} %")
+            now = self.clock.monotonic()
+            if now - said >= _SAY_EVERY_SECONDS:
+                said = now
+                rate = done / (now - began)
+                self.control.say(
+                    f"{doing}: {min(100, 100 * done // max(total, 1))} %, {rate / 1e6:.0f} MB/s, "
+                    f"{max(0, total - done) / rate:.0f} s left"
+                )
 
         self.control.say(doing)
         return told
@@ -164,6 +174,13 @@ class Making:
             raise Interrupted(
                 f"the backup {self.name} was told to stop", "start it again; nothing was left"
             )
+
+
+def _parts(dumped: Path, whole: str) -> dict[str, Path]:
+    """The dump's files by the names that they get in the zip."""
+    if not whole.endswith("/"):
+        return {whole: dumped}
+    return {whole + part.name: part for part in sorted(dumped.iterdir())}
 
 
 def _add_files(into: Packing, files: tuple[Content, ...]) -> None:

@@ -10,7 +10,7 @@ from guarded_rollout import __version__
 from guarded_rollout.core.problems import BadInput, Broken
 
 NAME = "MANIFEST.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,27 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """The database inside. `member` None: there was none, and `reason` says why."""
+    """The database inside. `member` None: there was none, and `reason` says why.
+
+    `member` is a file, or a folder when it ends with a slash. `hashes`: of every table's content;
+    `shape`: of the schema; `tools`: the versions of whatever took part.
+    """
 
     url: str
     member: str | None
     rows: dict[str, int] = field(default_factory=dict)
     reason: str = ""
+    hashes: dict[str, str] = field(default_factory=dict)
+    shape: str = ""
+    tools: dict[str, str] = field(default_factory=dict)
+
+    def holds(self, member: str) -> bool:
+        """Whether the member is the dump, or a part of it."""
+        if self.member is None:
+            return False
+        return member == self.member or (
+            self.member.endswith("/") and member.startswith(self.member)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ and was verified, at whatever moment its maker died; a checksum without a zip mi
 Removal goes the other way round: the zip first.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from guarded_rollout.adapters.archive.manifest import Manifest
 from guarded_rollout.adapters.archive.workspace import Taken, scratch, sweep, workspace
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted, Problem
 from guarded_rollout.core.retention import Backup
-from guarded_rollout.ports import BackupRequest, Clock, Control, Database
+from guarded_rollout.ports import BackupRequest, Clock, Control, Database, Unpacked
 
 _TRIES = 60
 
@@ -66,23 +67,38 @@ class ZipArchive:
         A relative `file` is relative to the root. A scratch copy of the dump lies in `backups/`
         meanwhile.
         """
+        with self.unpacked(file, environment, database) as found:
+            return found.backup
+
+    @contextmanager
+    def unpacked(self, file: Path, environment: str, database: Database) -> Iterator[Unpacked]:
+        """Look: verify, and lend the scratch copy of the dump while inside."""
         path = self.root / file
         name = self._relative(path)
-        try:
-            with path.open("rb") as content:
-                expected = written_checksum(path, name)
-                check_checksum(content, expected, name)
-                with opened(content, name) as archive:
-                    said = read_manifest(archive, name)
-                self._check_place(said, name, environment, database)
-                self._folder.mkdir(mode=0o700, exist_ok=True)
-                with scratch(self._folder, self.service) as work:
-                    check_content(content, name, database, work / "read-back")
-                return _backup(name, path.stat().st_size, expected, said)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise BadInput(f"there is no backup {name}", self._right_one(environment)) from error
-        except OSError as error:
-            raise _disk(error, path) from error
+        with ExitStack() as stack:
+            try:
+                found = self._unpack(path, name, environment, database, stack)
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise BadInput(
+                    f"there is no backup {name}", self._right_one(environment)
+                ) from error
+            except OSError as error:
+                raise _disk(error, path) from error
+            yield found
+
+    def _unpack(
+        self, path: Path, name: str, environment: str, database: Database, stack: ExitStack
+    ) -> Unpacked:
+        with path.open("rb") as content:
+            expected = written_checksum(path, name)
+            check_checksum(content, expected, name)
+            with opened(content, name) as archive:
+                said = read_manifest(archive, name)
+            self._check_place(said, name, environment, database)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            work = stack.enter_context(scratch(self._folder, self.service))
+            dump = check_content(content, name, database, work / "read-back")
+        return Unpacked(_backup(name, path.stat().st_size, expected, said), dump)
 
     def backups(self) -> tuple[Backup, ...]:
         """Look: all of them, newest first; `verified` means checksum and manifest fit."""
@@ -209,6 +225,9 @@ def _backup(file: str, size: int, sha256: str, said: Manifest) -> Backup:
         release=said.release,
         schema=said.schema,
         rows=said.database.rows,
+        hashes=said.database.hashes,
+        shape=said.database.shape,
+        server=said.database.tools.get("server") or said.database.tools.get("sqlite") or "",
     )
 
 

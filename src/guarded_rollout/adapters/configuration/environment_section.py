@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from guarded_rollout.adapters.configuration.copies_section import read_copies
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
 from guarded_rollout.adapters.configuration.service_section import identifier, variables
-from guarded_rollout.core.spec import Strategy
+from guarded_rollout.core.spec import CopyPlace, Strategy
 
 POSTGRESQL = "postgresql"
 _SQLITE = "sqlite:"
@@ -14,6 +15,7 @@ _OPTIONAL = (
     "replicas",
     "strategy",
     "retention_days",
+    "copies",
     "config_files",
     "data_dirs",
     "env",
@@ -39,6 +41,7 @@ class Site:
     sqlite: str | None
     strategy: Strategy
     retention_days: int
+    copies: tuple[CopyPlace, ...]
     config_files: tuple[Value, ...] | None
     data_dirs: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
@@ -74,6 +77,7 @@ def _site(name: str, section: Value) -> Site:
     fields = section.table(required=_REQUIRED, optional=_OPTIONAL)
     host, port = _listen(fields["listen"])
     files = fields.get("config_files")
+    days = given(fields.get("retention_days"), lambda at: at.whole(1, 3650, "days"), 7)
     return Site(
         name=name,
         section=section,
@@ -84,7 +88,8 @@ def _site(name: str, section: Value) -> Site:
         strategy=given(
             fields.get("strategy"), lambda at: Strategy(at.choice(Strategy)), Strategy.BLUE_GREEN
         ),
-        retention_days=given(fields.get("retention_days"), lambda at: at.whole(1, 3650, "days"), 7),
+        retention_days=days,
+        copies=given(fields.get("copies"), lambda at: read_copies(at, days), ()),
         config_files=files.members() if files is not None else None,
         data_dirs=given(fields.get("data_dirs"), _paths, ()),
         env=given(fields.get("env"), variables, ()),

@@ -190,6 +190,7 @@ def _environment(
         ),
         strategy=site.strategy,
         retention_days=site.retention_days,
+        copies=site.copies,
         config_files=files,
         data_dirs=site.data_dirs,
         env=tuple(own.items()),

@@ -1,0 +1,14 @@
+-- Ordinary tables of people, with their columns by name: partitions count, partitioned parents
+-- have no rows of their own, and an extension's tables come with the extension.
+SELECT n.nspname, c.relname, ARRAY(
+    SELECT a.attname::text FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attname::text COLLATE "C")
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.objid = c.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+            AND d.deptype = 'e')
+ORDER BY n.nspname, c.relname
