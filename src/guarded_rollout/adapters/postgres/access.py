@@ -54,7 +54,7 @@ class Access:
         else:
             host = f"[{self.host}]" if ":" in self.host else self.host
             where = f"{host}:{self.port}/{name}"
-        return f"postgresql+psycopg://{user}@{where}"
+        return f"postgresql://{user}@{where}"
 
     def named(self, name: str) -> "Access":
         """Another database of the same server."""
