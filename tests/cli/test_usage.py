@@ -27,7 +27,11 @@ PARSERS = dict(all_parsers(build_parser()))
 COMMANDS = {words: parser for words, parser in PARSERS.items() if parser.get_default("run")}
 CHANGING = sorted(w for w, p in COMMANDS.items() if not p.get_default("looks_only"))
 LOOKING = sorted(w for w, p in COMMANDS.items() if p.get_default("looks_only"))
-NEEDED = {("promote",): ["--reason", "x"], ("agent",): ["--rollout", "x"]}
+NEEDED = {
+    ("promote",): ["--reason", "x"],
+    ("agent",): ["--rollout", "x"],
+    ("backup", "fetch"): ["x"],
+}
 
 
 def test_these_are_the_commands():
@@ -35,6 +39,7 @@ def test_these_are_the_commands():
     assert CHANGING == [
         ("agent",),
         ("backup", "create"),
+        ("backup", "fetch"),
         ("backup", "prune"),
         ("deploy",),
         ("migrate",),
@@ -45,6 +50,8 @@ def test_these_are_the_commands():
     ]
     assert LOOKING == [
         ("audit", "verify"),
+        ("backup", "copies"),
+        ("backup", "drill"),
         ("backup", "list"),
         ("backup", "verify"),
         ("smoke",),

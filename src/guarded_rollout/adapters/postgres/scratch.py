@@ -58,7 +58,7 @@ def make(database: PostgresDatabase, purpose: str) -> PostgresScratch:
     access = database.access
     ending = f"_{purpose}_{int(database.clock.now()):08x}_{secrets.token_hex(4)}"
     name = _stem(access.name) + ending
-    owner = connect(access, database.wait_seconds, f"rollout scratch {name}")
+    owner = connect(access, database.wait_seconds, f"guarded-rollout scratch {name}")
     try:
         sweep(owner, access, database.clock.now())
         with told(access, f"making the scratch database {name} beside"):
