@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bad_releases import make
+from toy_configuration import ROLLOUT as TOY
 
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.configuration import load_spec
@@ -36,33 +37,9 @@ from guarded_rollout.testing.examples import NEW, OLD
 TOY = Path(__file__).parents[1] / "toy_service"
 
 
-ROLLOUT = """\
-[service]
-name = "toy"
-source = "toy"
-start = ["{python}", "-m", "toy_service", "{socket}"]
-health = "/health"
-
-[service.env]
-DATABASE_URL = "{database_url}"
-
-[service.metrics]
-failures = 'toy_total{result="failed"}'
-durations = "toy_seconds"
-queue = "toy_queue"
-
-[[service.checks]]
-name = "health"
-path = "/health"
-
-[environments.production]
-listen = "127.0.0.1:18080"
-database = "sqlite:data/production/toy.db"
-
-[environments.staging]
-listen = "127.0.0.1:18081"
-database = "sqlite:data/staging/toy.db"
-"""
+ROLLOUT = TOY.replace(
+    "[service.metrics]", '[service.env]\nDATABASE_URL = "{database_url}"\n\n[service.metrics]'
+)
 
 
 OUTCOMES = {

@@ -5,27 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from toy_configuration import ROLLOUT
 
-TOML = """\
-[service]
-name = "toy"
-source = "toy"
-start = ["{python}", "-m", "toy", "--uds", "{socket}"]
-health = "/health"
-
-[service.metrics]
-failures = 'toy_total{result="failed"}'
-durations = "toy_seconds"
-queue = "toy_queue"
-
-[[service.checks]]
-name = "health"
-path = "/health"
-
-[environments.production]
-listen = "127.0.0.1:18080"
-database = "sqlite:data/production/toy.db"
-"""
 NAME = "toy_production_20260131_120000.zip"
 
 
@@ -39,7 +20,7 @@ def root(tmp_path):
         f'[[environments.production.copies]]\nto = "folder:{folder}"\n'
         for folder in (tmp_path / "gone", disk)
     )
-    (root / "rollout.toml").write_text(TOML + places)
+    (root / "rollout.toml").write_text(ROLLOUT + places)
     (disk / NAME).write_bytes(b"zip")
     line = f"{hashlib.sha256(b'zip').hexdigest()}  backups/{NAME}\n"
     (disk / f"{NAME}.sha256").write_text(line)
@@ -99,7 +80,7 @@ def test_copies_are_listed_and_a_place_that_is_gone_needs_a_person(root):
 
 def test_without_places_there_is_nothing_to_ask(root):
     """It says which section is missing."""
-    (root / "rollout.toml").write_text(TOML)
+    (root / "rollout.toml").write_text(ROLLOUT)
     done = rollout(root, "copies")
     assert done.returncode == 1
     assert "[[environments.production.copies]]" in done.stderr

@@ -4,35 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from toy_configuration import ROLLOUT
 
 from guarded_rollout.adapters.configuration import load_spec
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.spec import Spec
-
-ROLLOUT = """\
-[service]
-name = "toy"
-source = "toy"
-start = ["{python}", "-m", "toy", "--uds", "{socket}"]
-health = "/health"
-
-[service.metrics]
-failures = 'toy_total{result="failed"}'
-durations = "toy_seconds"
-queue = "toy_queue"
-
-[[service.checks]]
-name = "health"
-path = "/health"
-
-[environments.production]
-listen = "127.0.0.1:18080"
-database = "sqlite:data/production/toy.db"
-
-[environments.staging]
-listen = "127.0.0.1:18081"
-database = "sqlite:data/staging/toy.db"
-"""
 
 
 class Folder:
