@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bad_releases import make
-from toy_configuration import ROLLOUT as TOY
+from toy_configuration import ROLLOUT as SMALLEST
 
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.configuration import load_spec
@@ -37,7 +37,7 @@ from guarded_rollout.testing.examples import NEW, OLD
 TOY = Path(__file__).parents[1] / "toy_service"
 
 
-ROLLOUT = TOY.replace(
+ROLLOUT = SMALLEST.replace(
     "[service.metrics]", '[service.env]\nDATABASE_URL = "{database_url}"\n\n[service.metrics]'
 )
 
