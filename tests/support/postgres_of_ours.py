@@ -31,6 +31,28 @@ def binaries() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
+def server_tools(folder: Path) -> Path:
+    """The tools where the server's user may enter; a checkout below /root needs a copy of them."""
+    try:
+        subprocess.run(
+            [binaries() / "initdb", "--version"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            **whoever(),
+        )
+    except (PermissionError, subprocess.CalledProcessError):
+        package = binaries().parent.parent
+        copy = folder / "wheel" / package.name
+        shutil.copytree(package / "pginstall", copy / "pginstall")
+        # The shared libraries lie beside the package, where the tools look for them.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy.with_name(libraries.name))
+        return copy / "pginstall" / "bin"
+    return binaries()
+
+
 def whoever() -> dict[str, str | int]:
     """PostgreSQL refuses to run as root."""
     return {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid} if os.getuid() == 0 else {}
@@ -43,6 +65,7 @@ class Server:
     folder: Path
     port: int
     admin: str
+    tools: Path
     made: list[str] = field(default_factory=list)
 
     def start(self) -> None:
@@ -64,7 +87,7 @@ class Server:
 
     def control(self, *arguments: str) -> None:
         subprocess.run(
-            [binaries() / "pg_ctl", "-D", self.folder / "data", *arguments],
+            [self.tools / "pg_ctl", "-D", self.folder / "data", *arguments],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd="/",
@@ -120,16 +143,17 @@ def server() -> Iterator[Server]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        ours = Server(folder, port, secrets.token_hex(8))
+        folder.chmod(0o755)
+        tools = server_tools(folder)
+        ours = Server(folder, port, secrets.token_hex(8), tools)
         (folder / "pw").write_text(ours.admin)
         if whoever():
             nobody = pwd.getpwnam("nobody")
             for path in (folder, folder / "pw"):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        folder.chmod(0o755)
         subprocess.run(
             [
-                *(binaries() / "initdb", "-D", folder / "data", "-U", "postgres", "--no-sync"),
+                *(tools / "initdb", "-D", folder / "data", "-U", "postgres", "--no-sync"),
                 *("-A", "scram-sha-256", f"--pwfile={folder / 'pw'}", "-E", "UTF8"),
                 *("--locale=C.UTF-8",),
             ],
