@@ -1,5 +1,6 @@
 """A real PostgreSQL: dumps while writers write, backups that come back, doors that stay shut."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -284,6 +285,21 @@ def test_missing_and_older_tools_are_named(filled, monkeypatch, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def until_nobody_works_in(folder):
+    """Wait until no process has the folder on its command line."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + 30
+    while any(str(folder).encode() in line for line in command_lines()):
+        assert clock.monotonic() < deadline, "pg_dump outlived its maker"
+        clock.sleep(0.05)
+
+
+def command_lines():
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield file.read_bytes()
+
+
 def test_a_maker_killed_in_mid_dump_leaves_no_backup_and_no_lie(filled, archive, tmp_path):
     """What it left is swept by the next one."""
     code = """
@@ -309,6 +325,7 @@ ZipArchive(Path(root), SystemClock(), "dhash").create(
     died = subprocess.run([sys.executable, "-c", code, *arguments], check=False)
     assert died.returncode == -signal.SIGKILL
     assert archive.backups() == ()
+    until_nobody_works_in(tmp_path)  # the leash ends pg_dump a moment after its maker
     backup = archive.create(REQUEST, filled, Told())
     names = sorted(path.name for path in (tmp_path / "backups").iterdir())
     assert names == [Path(backup.file).name, Path(backup.file).name + ".sha256"]
