@@ -12,25 +12,10 @@ from guarded_rollout.adapters.sqlite import SqliteDatabase
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted, Problem
 from guarded_rollout.core.retention import expired
 from guarded_rollout.ports import BackupRequest
+from guarded_rollout.testing.control import Told
 
 KINDS = {"zip": lambda root: ZipArchive(root, SystemClock(), "dhash")}
 REQUEST = BackupRequest("production", "1.2.0-3f9c0a1b2c4d", "ada", "before 1.3.0", ())
-
-
-class Told:
-    """A control that stops when asked for the `after`-th time, and remembers what was said."""
-
-    def __init__(self, after: int = 10**9) -> None:
-        self.after = after
-        self.asked = 0
-        self.said: list[str] = []
-
-    def stopped(self) -> bool:
-        self.asked += 1
-        return self.asked > self.after
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture

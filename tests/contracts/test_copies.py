@@ -13,23 +13,8 @@ from guarded_rollout.core.problems import BadInput, Broken, Interrupted, Problem
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.spec import CopyPlace
 from guarded_rollout.testing.clock import FastClock
+from guarded_rollout.testing.control import Told
 from guarded_rollout.testing.world import FakeCopies, World
-
-
-class Told:
-    """A control that stops when asked for the `after`-th time, and remembers what was said."""
-
-    def __init__(self, after: int = 10**9) -> None:
-        self.after = after
-        self.asked = 0
-        self.said: list[str] = []
-
-    def stopped(self) -> bool:
-        self.asked += 1
-        return self.asked > self.after
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 class Spot:

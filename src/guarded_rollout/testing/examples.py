@@ -1,7 +1,5 @@
 """Small, complete values to test with: a service, an environment, releases, plans, observations."""
 
-from dataclasses import replace
-
 from guarded_rollout.core.gates import (
     DurationGate,
     FailureRateGate,
@@ -111,8 +109,3 @@ def seen(
         baseline=ArmSeen(healthy=baseline_healthy, replicas_alive=2),
         look=look,
     )
-
-
-def without_baseline(observation: Observation) -> Observation:
-    """The same without an old version beside it."""
-    return replace(observation, baseline=None)
