@@ -6,13 +6,15 @@ Verbs raise `problems.Broken` (the world failed), `problems.BadInput` (a file or
 Paths are absolute unless said otherwise; times are seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from guarded_rollout.core.changes import Change, Record
 from guarded_rollout.core.facts import Fact, Started
+from guarded_rollout.core.migration_findings import Finding, TableSeen
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
 from guarded_rollout.core.spec import (
@@ -135,6 +137,26 @@ class Route:
     fence: int
 
 
+class Trial(Protocol):
+    """A release on trial: one process, in nobody's traffic."""
+
+    def socket(self) -> Path:
+        """Where it answers."""
+
+    def log(self) -> Path:
+        """What it prints."""
+
+    def ended(self) -> str | None:
+        """Look: how it ended; None while it runs. It is not started again."""
+
+
+class Stage(Protocol):
+    """Where releases are tried out, apart from those that users reach."""
+
+    def try_out(self, launch: Launch) -> AbstractContextManager[Trial]:
+        """Run one replica of it while inside. It ends when left, or with whoever started it."""
+
+
 class Traffic(Protocol):
     """The proxy in front of the replicas."""
 
@@ -190,6 +212,16 @@ class Dumped:
         return {name: table.rows for name, table in self.tables.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came back. `conflicts`: per change that did not fit, table, key and why."""
+
+    added: int
+    changed: int
+    removed: int
+    conflicts: tuple[str, ...] = ()
+
+
 class Database(Protocol):
     """The service's data."""
 
@@ -220,6 +252,30 @@ class Database(Protocol):
     def fingerprint(self, control: Control) -> Mapping[str, Table]:
         """Look: rows and a hash of the content per table, of one moment. Reads everything."""
 
+    def tables(self) -> Mapping[str, TableSeen]:
+        """Look: rows, bytes and column types per table, by their names in SQL. May estimate."""
+
+    def records(
+        self, table: str, columns: tuple[str, ...], control: Control
+    ) -> AbstractContextManager[Iterator[Record]]:
+        """Look: a table's rows, these columns only, ordered by key as UTF-8 bytes; streamed.
+
+        The key is the primary key; without one, all of `columns`. Values are lossless text.
+        """
+
+    def apply(self, changes: Iterable[Change], control: Control) -> Applied:
+        """Bring set-aside changes back, in one transaction; what does not fit is a conflict.
+
+        Added: inserted where the key is free. Changed and removed: where the row still is what it
+        was before. Columns and tables that are not there are conflicts too.
+        """
+
+    def restore(self, dump: Path, control: Control) -> None:
+        """Put a dump in this database's place: all at once, or everything stays as it was.
+
+        Whoever is connected is cut off. What was there is lost: set it aside first.
+        """
+
     def dump(self, to: Path, control: Control) -> Dumped:
         """Write a consistent copy while writers write: a new file, or a new folder of files."""
 
@@ -246,25 +302,56 @@ class Scratch(Database, Protocol):
         """Drop it, whoever is still connected. Gone already: no error."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One statement of a migration as it ran. `locks`: strong ones that it took, with tables."""
+
+    sql: str
+    ms: float
+    locks: tuple[str, ...] = ()
+
+
 class Migrator(Protocol):
     """Moves the schema. A migration that fails leaves the schema as it was."""
 
-    def up(self, built: Built, migrations: Migrations, control: Control) -> None:
-        """To the release's head. Already there: nothing happens."""
+    def on(self, database: Database) -> "Migrator":
+        """The same, for another database."""
+
+    def up(self, built: Built, migrations: Migrations, control: Control) -> tuple[Ran, ...]:
+        """To the release's head. Already there: nothing happens, nothing ran."""
+
+    def down(
+        self, built: Built, migrations: Migrations, to: str | None, control: Control
+    ) -> tuple[Ran, ...]:
+        """Back to revision `to`; None: before the first one. `built` knows the way down.
+
+        Already there: nothing happens. Broken when the release has no way down.
+        """
 
     def preview(self, built: Built, migrations: Migrations) -> str:
         """The SQL that `up` would run now."""
 
 
+class Lint(Protocol):
+    """What there is to know about a migration's SQL before users meet it."""
+
+    def lint(self, sql: str, tables: Mapping[str, TableSeen]) -> tuple[Finding, ...]:
+        """`tables`: the database before it. `core.schema_safety.refused` picks what stops it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackupRequest:
-    """What to put into a backup, and what to write down about it. Files relative to the root."""
+    """What to put into a backup, and what to write down about it. Files relative to the root.
+
+    `safety`: a snapshot before a restore. It is named otherwise, never listed and never pruned.
+    """
 
     environment: str
     release: str | None
     by: str
     reason: str
     files: tuple[str, ...]
+    safety: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,9 +571,11 @@ class Ports:
     journal: Journal
     builder: Builder
     target: Target
+    stage: Stage
     traffic: Traffic
     database: Database
     migrator: Migrator
+    lint: Lint
     archive: Archive
     copies: Copies
     web: Web

@@ -1,0 +1,75 @@
+"""What a table has now that it did not have before: the rows that a restore would lose."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+Key = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row. `key` identifies it; values are text that the database reads back as they were."""
+
+    key: Key
+    values: Mapping[str, str | None]
+
+
+class What(StrEnum):
+    """What happened to a row."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row that differs. `before` None: added; `now` None: removed."""
+
+    table: str
+    key: Key
+    before: Mapping[str, str | None] | None
+    now: Mapping[str, str | None] | None
+
+    @property
+    def what(self) -> What:
+        """What happened to the row."""
+        if self.before is None:
+            return What.ADDED
+        return What.REMOVED if self.now is None else What.CHANGED
+
+
+def order(key: Key) -> tuple[tuple[bool, bytes], ...]:
+    """How keys are ordered: by their UTF-8 bytes, NULL last."""
+    return tuple((part is None, (part or "").encode("utf-8", "surrogatepass")) for part in key)
+
+
+def changes(table: str, before: Iterable[Record], now: Iterable[Record]) -> Iterator[Change]:
+    """The differences, by key. Both sides come in `order`; equal keys are paired one by one.
+
+    Raises ValueError when a side is out of order: half a result would lose rows in silence.
+    """
+    left, right = _ordered(before), _ordered(now)
+    old, new = next(left, None), next(right, None)
+    while old is not None or new is not None:
+        if new is None or (old is not None and order(old.key) < order(new.key)):
+            assert old is not None, "one of them is there"
+            yield Change(table, old.key, old.values, None)
+            old = next(left, None)
+        elif old is None or order(new.key) < order(old.key):
+            yield Change(table, new.key, None, new.values)
+            new = next(right, None)
+        else:
+            if old.values != new.values:
+                yield Change(table, new.key, old.values, new.values)
+            old, new = next(left, None), next(right, None)
+
+
+def _ordered(records: Iterable[Record]) -> Iterator[Record]:
+    last: Record | None = None
+    for record in records:
+        if last is not None and order(record.key) < order(last.key):
+            raise ValueError(f"key {record.key} comes after {last.key}")
+        last = record
+        yield record
