@@ -24,9 +24,4 @@ case " ${rest[*]-} " in
 esac
 [ -n "$environment" ] || missing "which environment?" "./quick-deploy.sh development"
 
-if [ -f .venv/.set-up-requirements-dev.lock ]; then
-  set_up requirements-dev.lock
-else
-  set_up requirements.lock
-fi
-exec .venv/bin/rollout deploy --env "$environment" ${rest[@]+"${rest[@]}"}
+exec scripts/rollout.sh deploy --env "$environment" ${rest[@]+"${rest[@]}"}

@@ -384,6 +384,39 @@ class Archive(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AsideNote:
+    """What set-aside rows belong to. `schema`: the revision that they were written under."""
+
+    service: str
+    environment: str
+    backup: str
+    schema: str | None
+    at: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of set-aside rows. `rows`: per table and per `core.changes.What`, how many."""
+
+    file: str
+    sha256: str
+    rows: Mapping[str, Mapping[str, int]]
+
+
+class Aside(Protocol):
+    """Rows that a restore takes out of the database: kept in files that people can read."""
+
+    def keep(self, note: AsideNote, changes: Iterable[Change], control: Control) -> Kept:
+        """Write them, whole or not at all, with a checksum beside."""
+
+    def read(
+        self, file: Path, environment: str
+    ) -> AbstractContextManager[tuple[AsideNote, Iterator[Change]]]:
+        """Look: check the file, then stream it. BadInput: not one of ours, or of elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """A copy of a backup that was read back. `sent`: False when it was there already."""
 
@@ -577,6 +610,7 @@ class Ports:
     migrator: Migrator
     lint: Lint
     archive: Archive
+    aside: Aside
     copies: Copies
     web: Web
     host: Host

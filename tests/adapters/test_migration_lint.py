@@ -1,20 +1,21 @@
 """The lint of migrations with the real squawk and a real Alembic's SQL."""
 
-import sqlite3
 import subprocess
 import sys
 import sysconfig
-from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from guarded_rollout.adapters.clock import SystemClock
-from guarded_rollout.adapters.migration_lint import MigrationLint, dialect_of, tables_seen
+from guarded_rollout.adapters.migration_lint import MigrationLint, dialect_of
+from guarded_rollout.adapters.postgres import Access, PostgresDatabase
 from guarded_rollout.adapters.sqlite import SqliteDatabase
 from guarded_rollout.core.migration_findings import Dialect, Limits, Rule, Severity, TableSeen
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.schema_safety import refused
+from guarded_rollout.ports import Lint
 
 ROOT = Path(__file__).parents[2]
 TABLES = {"images": TableSeen(10), "alembic_version": TableSeen(1)}
@@ -31,7 +32,7 @@ def test_what_postgresql_would_not_run_is_refused_before_it_is_tried():
 def test_squawk_adds_warnings_of_its_own():
     """What it knows and we do not."""
     sql = "ALTER TABLE images ADD COLUMN x int;\nTRUNCATE TABLE images CASCADE;"
-    found = MigrationLint(Dialect.POSTGRESQL).lint(sql, TABLES, forward_only=True)
+    found = MigrationLint(Dialect.POSTGRESQL).lint(sql, TABLES)
     (one,) = (finding for finding in found if finding.rule.startswith("squawk:"))
     assert (one.rule, one.severity) == ("squawk:ban-truncate-cascade", Severity.WARNING)
     assert one.statement == "TRUNCATE TABLE images CASCADE;"
@@ -88,13 +89,31 @@ def test_the_reference_services_migrations_are_expand_only(tmp_path):
     assert refused(MigrationLint(Dialect.SQLITE, Limits(rows=10**6)).lint(second, seen)) == ()
 
 
-def test_tables_are_counted_in_the_database_itself(tmp_path):
-    """And a database that is not there has none."""
-    database = SqliteDatabase(tmp_path / "it.db", SystemClock())
-    assert tables_seen(database) == {}
-    with closing(sqlite3.connect(tmp_path / "it.db")) as c:
-        c.execute("CREATE TABLE images (id INTEGER)")
-        c.executemany("INSERT INTO images VALUES (?)", [(i,) for i in range(7)])
-        c.commit()
-    assert tables_seen(database) == {"images": TableSeen(7)}
-    assert dialect_of(database) is Dialect.SQLITE
+def test_parameters_are_no_syntax_errors():
+    """As they are written down of a migration that ran, with what ran before and after."""
+    ran = (
+        "BEGIN",
+        "UPDATE images SET hash = $1::VARCHAR, n = $2 WHERE images.id IN ($3, $4)",
+        "INSERT INTO images (id) VALUES ($1) RETURNING images.id -- the last one\n",
+        "SELECT images.id FROM images LIMIT $1",
+        "COMMIT",
+    )
+    found = MigrationLint(Dialect.POSTGRESQL).lint(";\n".join(ran), TABLES)
+    assert refused(found) == ()
+    assert {finding.rule for finding in found} == {Rule.LONG_LOCK}
+
+
+def test_the_dialect_is_the_databases(tmp_path):
+    """By its address; nothing is opened."""
+    clock = SystemClock()
+    assert dialect_of(SqliteDatabase(tmp_path / "it.db", clock)) is Dialect.SQLITE
+    access = Access("127.0.0.1", 1, "it", "ada")
+    assert dialect_of(PostgresDatabase(access, clock)) is Dialect.POSTGRESQL
+
+
+def test_it_is_the_lint_that_the_engine_asks():
+    """ports.Lint; what it says goes into the journal."""
+    lint: Lint = MigrationLint(Dialect.POSTGRESQL)
+    plain = msgspec.to_builtins(lint.lint("DROP TABLE images CASCADE", TABLES))
+    assert {one["rule"] for one in plain} == {"drop-table"}
+    assert {type(value) for one in plain for value in one.values()} == {str}

@@ -1,7 +1,10 @@
 """What every adapter of ports.Archive keeps. A new adapter adds itself to `KINDS`."""
 
+import re
+import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from guarded_rollout.testing.control import Told
 
 KINDS = {"zip": lambda root: ZipArchive(root, SystemClock(), "dhash")}
 REQUEST = BackupRequest("production", "1.2.0-3f9c0a1b2c4d", "ada", "before 1.3.0", ())
+SAFETY = replace(REQUEST, reason="before a restore", safety=True)
 
 
 @pytest.fixture
@@ -150,18 +154,19 @@ def test_files_outside_the_root_do_not_go_in(archive, database, file):
         archive.create(BackupRequest("production", None, "ada", "", (file,)), database, Told())
 
 
-def test_told_to_stop_at_any_question_leaves_nothing(archive, database, root):
+@pytest.mark.parametrize("request_", [REQUEST, SAFETY], ids=["backup", "safety"])
+def test_told_to_stop_at_any_question_leaves_nothing(archive, database, root, request_):
     """Every time it asks, yes is a good answer."""
     for after in range(100):
         control = Told(after)
         try:
-            archive.create(REQUEST, database, control)
+            made = archive.create(request_, database, control)
         except Interrupted:
             assert everything(root) <= {"config", "backups"}
         else:
             break
     assert after >= 4
-    assert len(archive.backups()) == 1
+    assert everything(root) == {"config", "backups", made.file, f"{made.file}.sha256"}
 
 
 def test_an_unsound_database_gives_no_backup(archive, database, root):
@@ -210,13 +215,11 @@ def test_a_removed_backup_is_gone_and_removing_again_is_no_error(archive, databa
 
 def test_only_backups_can_be_removed(archive, database, root):
     """A wrong path in a Backup deletes nothing."""
-    import dataclasses
-
     backup = archive.create(REQUEST, database, Told())
     (root / "config" / "dhash_production_20260201_000000.zip").write_bytes(b"x")
     for file in ("config/dhash_production_20260201_000000.zip", "backups/../rollout.toml"):
         with pytest.raises(BadInput, match="is no backup"):
-            archive.remove(dataclasses.replace(backup, file=file))
+            archive.remove(replace(backup, file=file))
     assert (root / "config" / "dhash_production_20260201_000000.zip").exists()
 
 
@@ -233,3 +236,52 @@ def test_retention_never_takes_the_newest_good_one(archive, database, root):
     late.write_bytes((root / good.file).read_bytes())
     gone = expired(archive.backups(), "production", good.created + 10**12, 7)
     assert [backup.file for backup in gone] == [f"backups/{late.name}"]
+
+
+def test_a_safety_snapshot_is_whole_and_apart_from_the_backups(archive, database, root):
+    """No pattern, no list and no retention finds it; who names it can rely on it."""
+    backup = archive.create(REQUEST, database, Told())
+    safety = archive.create(SAFETY, database, Told())
+    stamp = "[0-9]{8}_[0-9]{6}"
+    assert re.fullmatch(rf"backups/before-restore_dhash_production_{stamp}\.zip", safety.file)
+    assert list(root.glob("backups/dhash_*.zip")) == [root / backup.file]
+    assert archive.backups() == (backup,)
+    assert safety.verified
+    assert (safety.rows, safety.hashes, safety.shape) == (backup.rows, backup.hashes, backup.shape)
+    assert archive.verify(Path(safety.file), "production", database) == safety
+    with archive.unpacked(root / safety.file, "production", database) as found:
+        assert found.backup == safety
+        assert database.prove(found.dump) == {"images": 500}
+    for path in (root / safety.file, root / f"{safety.file}.sha256"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_safety_snapshot_cannot_be_removed_by_this_tool(archive, database, root):
+    """Whoever restored may still want what was there before."""
+    safety = archive.create(SAFETY, database, Told())
+    with pytest.raises(BadInput, match="is no backup of dhash"):
+        archive.remove(safety)
+    assert archive.backups() == ()
+    assert expired(archive.backups(), "production", safety.created + 10**12, 7) == ()
+    assert (root / safety.file).exists()
+
+
+@pytest.mark.parametrize("request_", [REQUEST, SAFETY], ids=["backup", "safety"])
+def test_another_backup_under_this_name_is_refused(archive, database, root, request_):
+    """With its own checksum, which fits; as a file of its own, not of this name, it is sound."""
+    first = archive.create(request_, database, Told())
+    second = archive.create(request_, database, Told())
+    sums = (root / f"{first.file}.sha256").read_text()
+    shutil.copy(root / first.file, root / second.file)
+    (root / f"{second.file}.sha256").write_text(sums.replace(first.file, second.file))
+    with pytest.raises(BadInput, match="is another backup under this name") as caught:
+        archive.verify(Path(second.file), "production", database)
+    assert Path(first.file).name in str(caught.value)
+    assert [b.verified for b in archive.backups() if b.file == second.file] in ([], [False])
+    (root / f"{second.file}.sha256").write_text(sums)
+    with pytest.raises(Broken, match=r"has a checksum file that is for 'backups/"):
+        archive.verify(Path(second.file), "production", database)
+    shutil.copy(root / second.file, root / "backups" / "second.zip")
+    shutil.copy(root / f"{first.file}.sha256", root / "backups" / "second.zip.sha256")
+    found = archive.verify(Path("backups/second.zip"), "production", database)
+    assert (found.created, found.sha256) == (first.created, first.sha256)

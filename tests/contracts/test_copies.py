@@ -14,7 +14,8 @@ from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.spec import CopyPlace
 from guarded_rollout.testing.clock import FastClock
 from guarded_rollout.testing.control import Told
-from guarded_rollout.testing.world import FakeCopies, World
+from guarded_rollout.testing.data import FakeCopies
+from guarded_rollout.testing.world import World
 
 
 class Spot:

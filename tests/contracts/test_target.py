@@ -11,7 +11,8 @@ import pytest
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.core.spec import Release
 from guarded_rollout.ports import Built, Launch
-from guarded_rollout.testing.world import FakeTarget, World
+from guarded_rollout.testing.serving import FakeTarget
+from guarded_rollout.testing.world import World
 from tests.adapters.processes.world import ProcessWorld, until
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guarded_rollout.core.actions import Judge, Perform, Stop, WaitForPerson, Watch, next_action
 from guarded_rollout.core.facts import (
     KINDS,
     Adopted,
@@ -24,30 +25,30 @@ from guarded_rollout.core.facts import (
     encode,
 )
 from guarded_rollout.core.gates import Answer, Verdict, judge_all
-from guarded_rollout.core.plan import Kind, Plan, Situation, Step, make_plan, way_back
+from guarded_rollout.core.plan import Kind, Plan, Situation, Step, Way, Wish, make_plan
 from guarded_rollout.core.problems import NotPossible, Why
-from guarded_rollout.core.rollout import (
-    ATTEMPTS,
-    ENDINGS,
-    TABLE,
-    Hold,
-    ImpossibleFact,
-    Judge,
-    Perform,
-    Phase,
-    State,
-    Stop,
-    WaitForPerson,
-    Watch,
-    advance,
-    exit_code,
-    next_action,
-    replay,
-)
+from guarded_rollout.core.rollout import ATTEMPTS, TABLE, ImpossibleFact, advance, replay
 from guarded_rollout.core.spec import AtTheEnd, WatchPolicy
+from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code
+from guarded_rollout.core.ways import way_back, ways_of
 from guarded_rollout.testing import examples
 
 TOUCHING = {Step.MIGRATE, Step.START, Step.SHIFT}
+EVERY_WAY = ((Way.FLIP, Way.DOWN, Way.RESTORE), (Way.DOWN, Way.RESTORE), (Way.RESTORE,))
+
+
+def done(step: Step, ways: tuple[Way, ...] = EVERY_WAY[0], *, verified: bool = True) -> StepDone:
+    """A step's success, with what its readers need."""
+    match step:
+        case Step.BACKUP:
+            return StepDone(step, {"verified": verified, "file": "backups/toy.zip"})
+        case Step.REHEARSE:
+            because = {way: f"no {way}" for way in Way if way not in ways}
+            return StepDone(step, {"ways": list(ways), "because": because})
+        case Step.MIGRATE:
+            return StepDone(step, {"moved": True})
+        case _:
+            return StepDone(step)
 
 
 @dataclass
@@ -57,6 +58,7 @@ class World:
     broken: frozenset[Step] = frozenset()
     sick_from: float | None = None
     baseline_sick: bool = False
+    ways: tuple[Way, ...] = EVERY_WAY[0]
     done: list[Step] = field(default_factory=list)
 
     def perform(self, step: Step) -> Fact:
@@ -64,7 +66,7 @@ class World:
             return StepFailed(step, Why(f"{step} does not work here", "mend it"))
         if step not in self.done:
             self.done.append(step)
-        return StepDone(step, {"verified": True} if step is Step.BACKUP else {})
+        return done(step, self.ways)
 
 
 class PowerCut(Exception):
@@ -133,6 +135,9 @@ SCENARIOS = {
         Phase.STUCK,
     ),
     "tidying up fails": (World(broken=frozenset({Step.PRUNE})), Phase.DONE),
+    "a rehearsal that fails": (World(broken=frozenset({Step.REHEARSE})), Phase.REFUSED),
+    "no way back, and nobody allowed it": (World(ways=EVERY_WAY[2]), Phase.REFUSED),
+    "a way down only, and nobody allowed it": (World(ways=EVERY_WAY[1]), Phase.REFUSED),
 }
 
 
@@ -140,7 +145,7 @@ SCENARIOS = {
 def test_each_story_ends_as_told(name):
     """Every scenario comes to rest where its title says."""
     told, ending = SCENARIOS[name]
-    world = World(told.broken, told.sick_from, told.baseline_sick)
+    world = replace(told, done=[])
     assert drive(examples.plan(), world, []).phase is ending
 
 
@@ -149,11 +154,11 @@ def test_the_ending_does_not_depend_on_where_the_power_goes(name):
     """Cut before or after every single fact, once and twice over: same ending, same effects."""
     told, ending = SCENARIOS[name]
     reference: list[Fact] = []
-    quiet = World(told.broken, told.sick_from, told.baseline_sick)
+    quiet = replace(told, done=[])
     drive(examples.plan(), quiet, reference)
     cuts = 2 * len(reference)
     for first in range(cuts):
-        world = World(told.broken, told.sick_from, told.baseline_sick)
+        world = replace(told, done=[])
         journal: list[Fact] = []
         for at in (first, 3):
             countdown = iter(range(at, -1, -1))
@@ -202,7 +207,7 @@ def test_every_live_phase_of_the_table_can_reach_an_ending():
     assert all(not TABLE[phase] for phase in ENDINGS)
 
 
-CHOICES = st.lists(st.integers(0, 11), min_size=1, max_size=60)
+CHOICES = st.lists(st.integers(0, 13), min_size=1, max_size=60)
 
 
 def wander(choices: list[int], policy: WatchPolicy, kind: Kind, *, first: bool) -> list[State]:
@@ -212,15 +217,14 @@ def wander(choices: list[int], policy: WatchPolicy, kind: Kind, *, first: bool) 
     for choice in choices:
         fact: Fact
         action = next_action(state)
-        if choice == 11:
-            fact = RollbackAsked("ann", "no good")
+        if choice >= 11:
+            fact = RollbackAsked("ann", "no good", (None, Way.RESTORE, Way.DOWN)[choice - 11])
         elif choice == 10 and state.phase in {Phase.WATCHING, Phase.HOLDING}:
             fact = PromoteAsked("ann", "good enough")
         elif choice == 9 and not state.ended:
             fact = Adopted("next controller")
         elif state.running is not None and choice % 2:
-            verified = {"verified": choice > 2} if state.running is Step.BACKUP else {}
-            fact = StepDone(state.running, verified)
+            fact = done(state.running, EVERY_WAY[choice % 3], verified=choice > 2)
         elif state.running is not None:
             fact = StepFailed(state.running, Why("broke"))
         elif isinstance(action, Perform):
@@ -278,7 +282,7 @@ def test_every_state_that_can_be_lived_can_end(choices, kind, auto, extend, unkn
         if isinstance(action, Stop):
             break
         if state.running is not None:
-            state = advance(state, StepDone(state.running, {"verified": True}))
+            state = advance(state, done(state.running))
         elif isinstance(action, Perform):
             state = advance(state, StepBegan(action.step, action.attempt))
         elif state.phase is Phase.STUCK:
@@ -317,12 +321,18 @@ def test_facts_survive_their_journal_byte_for_byte(kind):
         assert encode(decode(name, body)) == (name, body)
 
 
-def watching(policy: WatchPolicy | None = None, *, first: bool = False) -> State:
-    """A deploy of NEW that has just been shifted."""
-    state = advance(State(), Started(examples.plan(policy=policy, first=first), "ops"))
+def watching(
+    policy: WatchPolicy | None = None,
+    *,
+    first: bool = False,
+    ways: tuple[Way, ...] = EVERY_WAY[0],
+) -> State:
+    """A deploy of NEW that has just been shifted. What has no flip was allowed."""
+    plan = replace(examples.plan(policy=policy, first=first), forward_only="read by ann")
+    state = advance(State(), Started(plan, "ops"))
     while isinstance(action := next_action(state), Perform):
         state = advance(state, StepBegan(action.step, action.attempt))
-        state = advance(state, StepDone(action.step, {"verified": True}))
+        state = advance(state, done(action.step, ways))
     assert state.phase is Phase.WATCHING
     return state
 
@@ -419,7 +429,7 @@ def test_a_backup_that_was_not_verified_ends_the_rollout():
     state = advance(State(), Started(examples.plan(), "ops"))
     for step in (Step.PREFLIGHT, Step.BUILD, Step.BACKUP):
         state = advance(state, StepBegan(step, 1))
-        state = advance(state, StepDone(step, {"verified": False}))
+        state = advance(state, done(step, verified=False))
     assert (state.phase, state.reason) == (Phase.REFUSED, "the backup was not verified")
 
 
@@ -436,7 +446,8 @@ def test_a_rollback_that_leads_nowhere_is_refused_when_it_is_asked():
 def test_a_plan_that_touched_nobody_needs_no_way_back():
     """Preflight, build and backup leave nothing that a user could notice."""
     begun = frozenset({Step.PREFLIGHT, Step.BUILD, Step.BACKUP})
-    assert way_back(examples.plan(), begun) == ()
+    for way in Way:
+        assert way_back(examples.plan(), begun, way, EVERY_WAY[0]) == ()
 
 
 def test_a_manual_rollback_done_is_a_success():
@@ -469,3 +480,88 @@ def test_equal_plans_have_equal_digests_and_any_change_gives_another():
     assert (
         examples.plan().digest != examples.plan(policy=examples.watch(examples.PRODUCTION)).digest
     )
+
+
+def left(state: State) -> tuple[Step, ...]:
+    """The steps of a way back, until the confirmation that all of them share."""
+    return state.queue[: state.queue.index(Step.CONFIRM)]
+
+
+@pytest.mark.parametrize(
+    ("ways", "steps"),
+    [
+        (EVERY_WAY[0], (Step.RETURN, Step.STOP_CANDIDATE)),
+        (EVERY_WAY[1], (Step.UNMIGRATE, Step.RETURN, Step.STOP_CANDIDATE)),
+    ],
+)
+def test_a_breach_takes_the_safest_way_that_was_proven(ways, steps):
+    """A flip where the old release lives with the schema; the schema goes first where not."""
+    state = judged(watching(ways=ways), Answer.BREACH, 10)
+    assert state.phase is Phase.RETURNING
+    assert left(state) == steps
+
+
+def test_a_breach_without_a_way_back_restores_nothing_by_itself():
+    """Rows are a person's to give up: it holds, also when a rollback is asked for plainly."""
+    state = judged(watching(ways=EVERY_WAY[2]), Answer.BREACH, 10)
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.NO_WAY_BACK)
+    asked = advance(state, RollbackAsked("ann", "please"))
+    assert (asked.phase, asked.hold) == (Phase.HOLDING, Hold.NO_WAY_BACK)
+    restored = advance(asked, RollbackAsked("ann", "the rows are set aside", Way.RESTORE))
+    assert left(restored)[:4] == (Step.CLOSE, Step.SET_ASIDE, Step.RESTORE, Step.RETURN)
+
+
+@given(**LIVES)
+def test_a_restore_is_only_ever_asked_for_and_closes_first(
+    choices, kind, auto, extend, unknown, first
+):
+    """No fact but a person's leads to it; nobody writes between the rows and the restore."""
+    for state in a_life(choices, kind, auto, extend, unknown, first):
+        if Step.RESTORE in state.queue:
+            assert state.way is Way.RESTORE
+        if Step.RESTORE in state.begun:
+            assert {Step.CLOSE, Step.SET_ASIDE} <= state.begun
+
+
+@given(**LIVES)
+def test_the_schema_goes_down_only_where_that_was_proven(
+    choices, kind, auto, extend, unknown, first
+):
+    """And before a release that was never proven on the new schema gets traffic."""
+    for state in a_life(choices, kind, auto, extend, unknown, first):
+        if state.running is Step.UNMIGRATE and state.plan.kind in {Kind.DEPLOY, Kind.MIGRATE}:
+            assert Way.DOWN in ways_of(state.outcomes[Step.REHEARSE])
+
+
+def test_what_a_plan_cannot_do_is_refused_with_what_to_do_instead():
+    """A rollback without a proven way, a way down that is none, a restore without a backup."""
+    spec, none = examples.spec(), Situation(examples.NEW, examples.OLD, ways=(Way.RESTORE,))
+    with pytest.raises(NotPossible, match=r"no way back .* was proven") as told:
+        make_plan(Kind.ROLLBACK, spec, examples.NEW, none)
+    assert "--restore-data" in told.value.why.hint
+    flips = Situation(examples.NEW, examples.OLD)
+    with pytest.raises(NotPossible, match="no way down"):
+        make_plan(Kind.ROLLBACK, spec, examples.NEW, flips, Wish(way=Way.DOWN))
+    with pytest.raises(NotPossible, match="no backup"):
+        make_plan(Kind.ROLLBACK, spec, examples.NEW, flips, Wish(way=Way.RESTORE))
+
+
+def test_a_schema_that_a_person_wants_down_goes_after_the_traffic_where_it_can():
+    """Both releases live with it: users are on the old one before anything moves."""
+    state = advance(watching(), RollbackAsked("ann", "schema too", Way.DOWN))
+    assert left(state) == (Step.RETURN, Step.STOP_CANDIDATE, Step.UNMIGRATE)
+
+
+def test_a_way_down_that_was_not_proven_cannot_be_asked_for():
+    """Neither of a rollout that flips, nor of one that may only restore."""
+    for ways in ((Way.FLIP, Way.RESTORE), (Way.RESTORE,)):
+        with pytest.raises(ImpossibleFact, match="no way down"):
+            advance(watching(ways=ways), RollbackAsked("ann", "schema too", Way.DOWN))
+
+
+def test_an_old_version_that_is_sick_on_the_new_schema_is_no_shared_fault():
+    """It was proven that it needs the old schema: the way back brings that first."""
+    sick = examples.seen(10, look=1, healthy=False, baseline_healthy=False)
+    state = advance(watching(ways=EVERY_WAY[1]), Observed(sick))
+    state = advance(state, Judged(10, (Verdict("health", Answer.BREACH, "down"),)))
+    assert state.phase is Phase.RETURNING

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from guarded_rollout.core.fact_text import fact_lines
 from guarded_rollout.core.facts import Started, StepDone
 from guarded_rollout.core.plan import Kind, Step, make_plan
 from guarded_rollout.core.problems import Broken
-from guarded_rollout.core.report import ending_lines, fact_lines, plan_lines
+from guarded_rollout.core.report import ending_lines, plan_lines
 from guarded_rollout.core.retention import DAY, Backup
-from guarded_rollout.core.rollout import Phase, exit_code
 from guarded_rollout.core.spec import CopyPlace
+from guarded_rollout.core.state import Phase, exit_code
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.testing import examples
 from guarded_rollout.testing.copies import HeldCopy
@@ -22,7 +23,8 @@ def begin(bench, kind, *places):
     spec = examples.spec()
     spec = replace(spec, environment=replace(spec.environment, copies=places))
     bench.world.candidate = examples.NEW
-    plan = make_plan(kind, spec, examples.NEW, read_situation(bench.journal, "production"))
+    situation = read_situation(bench.journal, "production", bench.world.schema)
+    plan = make_plan(kind, spec, examples.NEW, situation)
     bench.journal.begin("production", "c1", Started(plan, "ops"), exclusive=kind is Kind.DEPLOY)
     return plan
 

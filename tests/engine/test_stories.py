@@ -9,7 +9,7 @@ import pytest
 from guarded_rollout.core.facts import PromoteAsked, RollbackAsked, StepFailed
 from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import Broken
-from guarded_rollout.core.rollout import Phase
+from guarded_rollout.core.state import Phase
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.testing import examples
 
@@ -31,6 +31,9 @@ def test_a_good_release_replaces_the_old_one_in_the_promised_order(settled):
     assert settled.world.ledger == [
         f"build {NEW}",
         "backup production",
+        "scratch rehearse",
+        "fill sqlite:////data/toy_rehearse.db",
+        "discard sqlite:////data/toy_rehearse.db",
         f"start {NEW}",
         f"route {NEW}",
         f"route {NEW}",

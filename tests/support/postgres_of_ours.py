@@ -77,6 +77,8 @@ class Server:
             "synchronous_commit": "off",
             "autovacuum": "off",
             "max_connections": "60",
+            "max_prepared_transactions": "5",
+            "wal_level": "logical",
         }
         options += "".join(f" -c {name}={value}" for name, value in settings.items())
         log = self.folder / "data" / "log"

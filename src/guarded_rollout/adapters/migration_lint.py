@@ -67,14 +67,14 @@ class MigrationLint:
     dialect: Dialect
     limits: Limits = field(default_factory=Limits)
 
-    def lint(
-        self, sql: str, tables: Mapping[str, TableSeen], *, forward_only: bool = False
-    ) -> tuple[Finding, ...]:
+    def lint(self, sql: str, tables: Mapping[str, TableSeen]) -> tuple[Finding, ...]:
         """What there is to know about the SQL. `core.schema_safety.refused` picks what stops it.
+
+        `sql`: the statements that ran when the migration was tried out, with BEGIN and COMMIT.
 
         BadInput when squawk is not installed, Broken when it fails.
         """
-        found = judge(sql, self.dialect, tables, forward_only=forward_only, limits=self.limits)
+        found = judge(sql, self.dialect, tables, limits=self.limits)
         if self.dialect is not Dialect.POSTGRESQL or not sql.strip():
             return found
         return found + _squawk(sql)
@@ -90,13 +90,6 @@ def dialect_of(database: Database) -> Dialect:
             f"there are no rules for migrations of {kind}",
             f"known are {', '.join(Dialect)}",
         ) from None
-
-
-def tables_seen(database: Database) -> dict[str, TableSeen]:
-    """Look: how many rows each table has now; nothing where there is no database yet."""
-    if not database.exists():
-        return {}
-    return {name: TableSeen(rows) for name, rows in database.rows().items()}
 
 
 def _squawk(sql: str) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.facts import PromoteAsked, RollbackAsked, Started
 from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.core.report import ending_lines
-from guarded_rollout.core.rollout import State, exit_code
+from guarded_rollout.core.state import State, exit_code
 from guarded_rollout.engine.agent import drive
 from guarded_rollout.engine.record import Log
 from guarded_rollout.engine.situation import plan_of

@@ -10,9 +10,10 @@ from guarded_rollout.cli.rollouts import begin_and_follow, refuse_if_active
 from guarded_rollout.cli.screen import OnScreen
 from guarded_rollout.cli.spec import spec_for
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.fact_text import size_text
 from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.problems import NotPossible
-from guarded_rollout.core.report import plan_lines, size_text
+from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.drill import Drill

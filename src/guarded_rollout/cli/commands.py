@@ -9,6 +9,7 @@ from guarded_rollout.cli.parser import (
     days,
     detach,
     dry_run,
+    forward_only,
     group,
     reason,
     word,
@@ -51,6 +52,7 @@ def _add_rollouts(commands: "Commands") -> None:
     )
     dry_run(deploy)
     deploy.add_argument("--again", action="store_true", help="deploy a release that already serves")
+    forward_only(deploy)
     backup = deploy.add_mutually_exclusive_group()
     backup.add_argument(
         "--skip-backup", action="store_true", help="use a verified backup of the last 24 hours"
@@ -73,9 +75,23 @@ def _add_rollouts(commands: "Commands") -> None:
         "  rollout migrate --env staging --dry-run\n  rollout migrate --env staging",
     )
     migrate.add_argument("--source", type=word, metavar="FOLDER", help="build from here")
+    forward_only(migrate)
     dry_run(migrate)
     reason(migrate)
     detach(migrate)
+
+    rehearse = command(
+        commands,
+        "rehearse",
+        "rollouts:rehearse",
+        "build, back up, and prove on a scratch database what the ways back are; nothing else",
+        "  rollout rehearse --env production\n  rollout rehearse --env staging --source FOLDER",
+    )
+    rehearse.add_argument("--source", type=word, metavar="FOLDER", help="build from here")
+    forward_only(rehearse)
+    dry_run(rehearse)
+    reason(rehearse)
+    detach(rehearse)
 
     monitor = command(
         commands,
@@ -96,12 +112,27 @@ def _add_steering(commands: "Commands") -> None:
         commands,
         "rollback",
         "steering:rollback",
-        "put the old version back: traffic first, then 3 consecutive OK, then smoke checks; "
-        "works without a guard and with a broken configuration",
-        "  rollout rollback --env production --reason 'customers see errors' --force",
+        "put the old version back by the safest way that was proven, then 3 consecutive OK, then "
+        "smoke checks; works without a guard and with a broken configuration",
+        "  rollout rollback --env production --reason 'customers see errors' --force\n"
+        "  rollout rollback --env production --restore-data --dry-run\n"
+        "  rollout rollback --env production --restore-data --reason 'rows are damaged'",
     )
     rollback.add_argument(
-        "--backup", type=word, metavar="FILE", help="verify this backup first; restores nothing"
+        "--backup",
+        type=word,
+        metavar="FILE",
+        help="verify this backup first; it is put back with --restore-data only",
+    )
+    ways = rollback.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--schema-down", action="store_true", help="migrate the schema down too, if that was proven"
+    )
+    ways.add_argument(
+        "--restore-data",
+        action="store_true",
+        help="put the backup in the database's place; says first which rows are set aside, and "
+        "keeps them in a file: rollout backup reapply",
     )
     reason(rollback, default="manual")
     rollback.add_argument("--force", action="store_true", help="skip the question, nothing else")
@@ -178,7 +209,9 @@ def _add_looking(commands: "Commands") -> None:
 
 
 def _add_backup(commands: "Commands") -> None:
-    actions = group(commands, "backup", "create, verify, drill, list, fetch and prune backups")
+    actions = group(
+        commands, "backup", "create, verify, drill, list, fetch, reapply and prune backups"
+    )
     create = command(
         actions,
         "create",
@@ -240,6 +273,16 @@ def _add_backup(commands: "Commands") -> None:
     fetch.add_argument(
         "--from", dest="place", type=word, metavar="PLACE", help="default: each in turn"
     )
+    reapply = command(
+        actions,
+        "reapply",
+        "aside:reapply",
+        "bring back rows that a restore set aside, where nothing else took their place",
+        "  rollout backup reapply --env production backups/set-aside_dhash_production_20260131"
+        "_120000.jsonl",
+    )
+    reapply.add_argument("file", type=word, help="backups/set-aside_*.jsonl")
+    dry_run(reapply, "only say what is in the file")
     prune = command(
         actions,
         "prune",

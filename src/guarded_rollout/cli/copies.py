@@ -10,8 +10,8 @@ from guarded_rollout.adapters.copies import CheckedCopies
 from guarded_rollout.cli.screen import OnScreen, Screen
 from guarded_rollout.cli.spec import spec_for
 from guarded_rollout.cli.wiring import Places
+from guarded_rollout.core.fact_text import size_text
 from guarded_rollout.core.problems import BadInput, NotPossible, Problem
-from guarded_rollout.core.report import size_text
 from guarded_rollout.core.spec import CopyPlace, Spec
 from guarded_rollout.ports import Copy, Place
 

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.problems import NeedsPerson
-from guarded_rollout.core.rollout import Phase, State, advance, replay
+from guarded_rollout.core.rollout import advance, replay
+from guarded_rollout.core.state import Phase, State
 from guarded_rollout.ports import Entry, Holder, Journal, Known
 
 POLL_SECONDS = 0.2

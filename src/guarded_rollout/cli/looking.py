@@ -10,11 +10,13 @@ from guarded_rollout.cli.rollouts import follow_to_rest
 from guarded_rollout.cli.screen import Screen, error_document, tell
 from guarded_rollout.cli.spec import check_environment, spec_for, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.fact_text import minutes
 from guarded_rollout.core.gates import Verdict
 from guarded_rollout.core.problems import NeedsPerson, NotPossible
-from guarded_rollout.core.report import ending_lines, minutes
-from guarded_rollout.core.rollout import State, replay
+from guarded_rollout.core.report import ending_lines
+from guarded_rollout.core.rollout import replay
 from guarded_rollout.core.spec import Release, Tier
+from guarded_rollout.core.state import State
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.engine.smoke import smoke as run_smoke
 from guarded_rollout.ports import Address, Journal, Known, Ports

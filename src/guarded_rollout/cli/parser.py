@@ -132,6 +132,16 @@ def detach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="do not follow; the guard goes on")
 
 
+def forward_only(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    parser.add_argument(
+        "--forward-only",
+        type=given_reason,
+        metavar="WHY",
+        help="deploy although the old release does not live with the new schema; written down",
+    )
+
+
 def reason(parser: argparse.ArgumentParser, *, default: str | None = "") -> None:
     """Add the option. `default` None: required."""
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Commands that start a rollout, deploy, migrate and monitor, and how any rollout is followed."""
+"""Commands that start a rollout, and how any rollout is followed."""
 
 import argparse
 from dataclasses import replace
@@ -11,11 +11,11 @@ from guarded_rollout.cli.screen import Gone, Screen, tell
 from guarded_rollout.cli.spec import spec_for
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.facts import Started
-from guarded_rollout.core.plan import Kind, Plan, make_plan
+from guarded_rollout.core.plan import Kind, Plan, Wish, make_plan
 from guarded_rollout.core.problems import Busy, NeedsPerson, NotPossible, Problem
 from guarded_rollout.core.report import ending_lines, plan_lines, report
-from guarded_rollout.core.rollout import exit_code
 from guarded_rollout.core.spec import Release
+from guarded_rollout.core.state import exit_code
 from guarded_rollout.engine.serving import ensure_serving
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.ports import Journal, Known, Ports
@@ -29,6 +29,11 @@ def deploy(args: argparse.Namespace) -> int:
 def migrate(args: argparse.Namespace) -> int:
     """`rollout migrate`."""
     return _start(args, Kind.MIGRATE)
+
+
+def rehearse(args: argparse.Namespace) -> int:
+    """`rollout rehearse`: what a deploy would prove, without deploying."""
+    return _start(args, Kind.REHEARSE)
 
 
 def monitor(args: argparse.Namespace) -> int:
@@ -48,7 +53,8 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
         candidate = situation.serving or Release(spec.service.name, "none", "0" * 64)
     else:
         candidate = ports.builder.describe(spec.service, ports.root / spec.service.source)
-    plan = make_plan(kind, spec, candidate, situation, _backup_to_use(args, ports))
+    wish = Wish(_backup_to_use(args, ports), getattr(args, "forward_only", None))
+    plan = make_plan(kind, spec, candidate, situation, wish)
     if kind is Kind.DEPLOY and candidate == situation.serving and not args.again:
         return _already_there(args, places, ports, plan)
     screen.lines(plan_lines(plan))

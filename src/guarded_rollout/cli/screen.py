@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from guarded_rollout.core.fact_text import fact_lines
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.redact import redact, redact_value
-from guarded_rollout.core.report import fact_lines
 from guarded_rollout.ports import Entry
 
 

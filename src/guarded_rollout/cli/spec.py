@@ -9,8 +9,8 @@ from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import BadInput
-from guarded_rollout.core.rollout import Phase
 from guarded_rollout.core.spec import Spec
+from guarded_rollout.core.state import Phase
 from guarded_rollout.engine.situation import plan_of
 from guarded_rollout.ports import Journal, Known
 

@@ -3,20 +3,29 @@
 import argparse
 import contextlib
 import sys
+from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
 from guarded_rollout.cli.guard import ensure_guard, find, left_alone
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
-from guarded_rollout.cli.screen import tell
+from guarded_rollout.cli.screen import OnScreen, tell
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.fact_text import lost_lines
 from guarded_rollout.core.facts import PromoteAsked, RollbackAsked
-from guarded_rollout.core.plan import Kind, make_plan
+from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
 from guarded_rollout.core.problems import NotPossible, Problem
 from guarded_rollout.core.report import plan_lines
-from guarded_rollout.core.rollout import ImpossibleFact, advance, replay
+from guarded_rollout.core.rollout import ImpossibleFact, advance, replay, way_of
 from guarded_rollout.core.spec import Release, Spec
-from guarded_rollout.engine.situation import plan_of, read_situation
+from guarded_rollout.core.state import Phase, State, backup_of
+from guarded_rollout.engine.restoring import counted, since
+from guarded_rollout.engine.situation import (
+    backup_to_restore,
+    plan_of,
+    read_situation,
+    state_of,
+)
 from guarded_rollout.ports import Behind, Journal, Known, Ports
 
 
@@ -41,19 +50,69 @@ def rollback(args: argparse.Namespace) -> int:
 
 
 def _undo_live(args: argparse.Namespace, places: Places, journal: Journal, active: Known) -> int:
-    _verify_named_backup(args, places, plan_of(journal, active).spec, journal)
+    state = state_of(journal, active)
+    spec = plan_of(journal, active).spec
+    _verify_named_backup(args, places, spec, journal)
+    _check_live_way(args, active, state)
+    doing = f"roll back {active.rollout}"
+    document: dict[str, object] = {"rollout": active.rollout}
+    if args.restore_data:
+        file = backup_of(state)
+        assert file is not None, "checked above"
+        document["lost"] = _announce(args, open_ports(places, spec, journal), file)
+        doing += f" and put {file} in the database's place"
     if args.dry_run:
-        args.screen.line(f"would roll back {active.kind} {active.rollout}")
+        args.screen.line(f"would {doing}")
         args.screen.line("dry run: nothing was changed")
-        args.screen.document({"dry_run": True, "rollout": active.rollout})
+        args.screen.document({"dry_run": True, **document})
         return 0
-    _confirm(args, f"roll back {active.rollout}")
+    _confirm(args, doing)
     journal = open_journal(places)
-    after = ask(journal, active, RollbackAsked(user(), args.reason))
+    after = ask(journal, active, RollbackAsked(user(), args.reason, _way(args)))
     guard = ensure_guard(places, journal, active)
     code = follow_to_rest(args, places, journal, active, after=after, guard=guard)
     # What was asked for has happened, or there was nothing to undo yet.
     return 0 if code in {1, 2} else code
+
+
+def _check_live_way(args: argparse.Namespace, active: Known, state: State) -> None:
+    """What cannot be asked of this rollout now is refused before anything is written."""
+    see = f"see it: rollout watch --env {args.env}"
+    if args.restore_data and args.backup and args.backup != backup_of(state):
+        raise NotPossible(
+            f"{active.rollout} is not over, and its own backup is {backup_of(state)}",
+            f"roll it back first, then put {args.backup} back",
+        )
+    if args.restore_data and backup_of(state) is None:
+        raise NotPossible(f"{active.rollout} has no backup yet that could be put back", see)
+    if _way(args) is not None and state.phase is Phase.RETURNING:
+        raise NotPossible(
+            f"{active.rollout} is on its way back already",
+            f"wait for its end, then ask again; {see}",
+        )
+    held = state.phase in {Phase.WATCHING, Phase.HOLDING, Phase.FINISHING}
+    if _way(args) is None and held and way_of(state) is None:
+        raise NotPossible(
+            f"no way back from {active.rollout} was proven but the backup",
+            f"repair it forwards, or: rollout rollback --env {args.env} --restore-data",
+        )
+
+
+def _way(args: argparse.Namespace) -> Way | None:
+    if args.restore_data:
+        return Way.RESTORE
+    return Way.DOWN if args.schema_down else None
+
+
+def _announce(args: argparse.Namespace, ports: Ports, file: str) -> dict[str, dict[str, int]]:
+    """Say which rows a restore sets aside. It is counted once more when nobody writes any more."""
+    screen = args.screen
+    with since(ports, args.env, ports.root / file, OnScreen(screen)) as found:
+        lost = counted(found)
+    screen.line(f"since {file}, and taken out of the database by putting it back:")
+    screen.lines([f"  {text}" for text in lost_lines(lost)])
+    screen.line("they are set aside in a file before; rollout backup reapply brings them back")
+    return lost
 
 
 def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) -> int:
@@ -63,16 +122,38 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     ports = open_ports(places, spec, journal)
     situation = read_situation(journal, args.env, _schema_if_it_says(args, ports))
     serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
-    plan = make_plan(Kind.ROLLBACK, spec, serving, situation, backup)
+    lost: dict[str, dict[str, int]] = {}
+    if args.restore_data:
+        file = backup or backup_to_restore(journal, args.env)
+        if file is not None:
+            situation = _for_restore(args, ports, situation, file)
+            lost = _announce(args, ports, file)
+        backup = file
+    plan = make_plan(Kind.ROLLBACK, spec, serving, situation, Wish(backup, way=_way(args)))
     screen.lines(plan_lines(plan))
     if args.dry_run:
         screen.line("dry run: nothing was changed")
-        screen.document({"dry_run": True, **plan_document(plan)})
+        screen.document({"dry_run": True, "lost": lost, **plan_document(plan)})
         return 0
     _confirm(args, f"take {serving.name} out of {args.env}")
     journal = open_journal(places)
     _stop_backups(args, journal)
     return begin_and_follow(args, places, journal, plan)
+
+
+def _for_restore(
+    args: argparse.Namespace, ports: Ports, situation: Situation, file: str
+) -> Situation:
+    """The release to go back to is the one that the backup was made under."""
+    backup = ports.archive.verify(ports.root / file, args.env, ports.database)
+    for release in (situation.serving, situation.previous):
+        if release is not None and release.name == backup.release:
+            return replace(situation, previous=release)
+    raise NotPossible(
+        f"{file} was made under {backup.release or 'no release'}, and that neither serves nor "
+        f"served before",
+        f"choose another: rollout backup list --env {args.env}",
+    )
 
 
 def _verify_named_backup(

@@ -131,8 +131,11 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
     from guarded_rollout.adapters.copies import CheckedCopies
     from guarded_rollout.adapters.envoy import EnvoyTraffic
     from guarded_rollout.adapters.host import SystemHost
+    from guarded_rollout.adapters.migration_lint import MigrationLint, dialect_of
     from guarded_rollout.adapters.processes.kept import Kept
+    from guarded_rollout.adapters.processes.stage import ProcessStage
     from guarded_rollout.adapters.processes.target import ProcessTarget
+    from guarded_rollout.adapters.set_aside import AsideFiles
     from guarded_rollout.adapters.web import HttpWeb
 
     clock = SystemClock()
@@ -146,6 +149,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
         journal=journal,
         builder=VenvBuilder(places.state, clock),
         target=ProcessTarget(folder, run, clock),
+        stage=ProcessStage(folder / "trials", run, clock),
         traffic=EnvoyTraffic(
             folder=folder / "envoy",
             run_dir=run,
@@ -158,7 +162,9 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
         migrator=AlembicMigrator(
             database, url_variable(spec), folder / "logs", places.locks, clock
         ),
+        lint=MigrationLint(dialect_of(database)),
         archive=ZipArchive(places.root, clock, spec.service.name),
+        aside=AsideFiles(places.root),
         copies=CheckedCopies(places.root, spec.service.name, clock),
         web=HttpWeb(clock),
         host=SystemHost(places.root),

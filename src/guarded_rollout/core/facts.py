@@ -8,7 +8,7 @@ import msgspec
 
 from guarded_rollout.core.canonical import canonical
 from guarded_rollout.core.gates import Verdict
-from guarded_rollout.core.plan import Plan, Step
+from guarded_rollout.core.plan import Plan, Step, Way
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.series import Observation
 
@@ -74,10 +74,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class RollbackAsked:
-    """A person wants the old version back. There is no cancel: this runs the same steps."""
+    """A person wants the old version back. There is no cancel: this runs the same steps.
+
+    `way` None: the safest that was proven.
+    """
 
     by: str
     reason: str
+    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,21 @@ class Rule(StrEnum):
     CANNOT_RUN = "cannot-run"
 
 
+BREAKS_OLD_RELEASE: frozenset[str] = frozenset(
+    {
+        Rule.DROP_TABLE,
+        Rule.DROP_COLUMN,
+        Rule.RENAME,
+        Rule.REQUIRED_COLUMN,
+        Rule.NARROWER_TYPE,
+        Rule.STRICTER,
+        Rule.DELETES_DATA,
+        Rule.CANNOT_BE_JUDGED,
+    }
+)
+"""Whoever gives up the way back to the old release may break these, and no others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing to know about one statement. `recipe`: how to do it safely."""

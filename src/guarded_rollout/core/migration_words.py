@@ -1,6 +1,6 @@
 """The words of migrations that do no harm, and what is asked of the words in a statement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from guarded_rollout.core.migration_findings import Dialect
@@ -12,16 +12,35 @@ HARMLESS = frozenset(
 )  # fmt: skip
 SETTINGS = frozenset(
     {"lock_timeout", "statement_timeout", "transaction_timeout", "constraints", "client_encoding",
-     "idle_in_transaction_session_timeout", "maintenance_work_mem"}
+     "idle_in_transaction_session_timeout", "maintenance_work_mem", "work_mem", "timezone",
+     "max_parallel_maintenance_workers"}
 )  # fmt: skip
 PRAGMAS = frozenset(
-    {"foreign_keys", "defer_foreign_keys", "foreign_key_check", "integrity_check", "user_version"}
-)
-CALLS = frozenset(
-    {"setval", "nextval", "currval", "count", "max", "min", "coalesce",
-                    "pg_advisory_lock", "pg_advisory_xact_lock", "pg_get_serial_sequence",
-                    "select", "from", "in", "exists", "and", "or", "not", "as"}
+    {"foreign_keys", "defer_foreign_keys", "foreign_key_check", "integrity_check", "user_version",
+     "busy_timeout", "cache_size", "legacy_alter_table", "mmap_size", "optimize", "quick_check",
+     "synchronous", "temp_store", "foreign_key_list", "index_info", "index_list", "index_xinfo",
+     "table_info", "table_list", "table_xinfo"}
 )  # fmt: skip
+CALLS = frozenset(
+    {"setval", "nextval", "currval", "pg_advisory_lock", "pg_advisory_xact_lock",
+     "pg_get_serial_sequence",
+     # functions that give and take values only
+     "abs", "array_agg", "avg", "ceil", "ceiling", "char_length", "coalesce", "concat", "count",
+     "date", "date_trunc", "datetime", "decode", "dense_rank", "encode", "extract", "first_value",
+     "floor", "generate_series", "greatest", "group_concat", "hex", "ifnull", "instr",
+     "json_agg", "json_array", "json_build_object", "json_extract", "json_object", "jsonb_agg",
+     "jsonb_build_object", "julianday", "lag", "lead", "least", "left", "length", "lower", "ltrim",
+     "max", "md5", "min", "now", "nullif", "octet_length", "position", "rank", "regexp_replace",
+     "replace", "right", "round", "row_number", "rtrim", "sha256", "split_part", "strftime",
+     "string_agg", "substr", "substring", "sum", "to_char", "to_date", "to_number", "to_timestamp",
+     "total", "trim", "typeof", "unnest", "upper",
+     # words that may stand before a parenthesis and call nothing
+     "all", "and", "any", "as", "between", "by", "case", "cast", "char", "decimal", "distinct",
+     "else", "except", "exists", "filter", "from", "having", "in", "intersect", "interval", "is",
+     "join", "lateral", "like", "limit", "materialized", "not", "numeric", "offset", "on", "or",
+     "over", "select", "some", "then", "union", "using", "values", "varchar", "when", "where"}
+)  # fmt: skip
+WRITES = frozenset({"insert", "update", "delete", "merge"})
 OBJECTS = frozenset(
     {"view", "type", "sequence", "function", "procedure", "extension", "schema", "trigger",
      "domain", "statistics", "policy", "materialized", "aggregate", "collation"}
@@ -33,6 +52,9 @@ CONSTANT_CALLS = frozenset({"now", "current_timestamp", "current_date", "localti
 OWN = frozenset({"alembic_version"})
 
 
+_RULES = frozenset({"constraint", "check", "foreign", "unique", "primary", "exclude", "like"})
+
+
 def plain(name: str, dialect: Dialect) -> str:
     """One spelling of a table's name."""
     if dialect is Dialect.SQLITE:
@@ -40,14 +62,15 @@ def plain(name: str, dialect: Dialect) -> str:
     return name.removeprefix("public.")
 
 
-def columns(tokens: Sequence[Token]) -> frozenset[str]:
-    """The columns of CREATE TABLE name ( ... )."""
+def columns(tokens: Sequence[Token]) -> Mapping[str, Sequence[Token]]:
+    """The columns of CREATE TABLE name ( ... ): by name in small letters, what follows it."""
     inside = tokens[1:-1] if tokens and tokens[0].text == "(" else ()
-    found = set()
-    for part in listed(inside):
-        if part and part[0].text not in {"constraint", "check", "foreign", "unique", "primary"}:
-            found.add(part[0].text.lower())
-    return frozenset(found)
+    parts = [part for part in listed(inside) if part]
+    return {
+        part[0].text.lower(): part[1:]
+        for part in parts
+        if part[0].kind is Kind.QUOTED or part[0].text not in _RULES
+    }
 
 
 def until(tokens: Sequence[Token], word: str) -> Sequence[Token]:
@@ -86,6 +109,11 @@ def known(read: Reader) -> bool:
     if read.take("set"):
         _ = read.take("local") or read.take("session")
         return read.word() in SETTINGS
+    if read.take("reset"):
+        return read.word() in SETTINGS
     if read.take("pragma"):
-        return read.word() in PRAGMAS
-    return read.word() == "select" and calls(read.rest()) <= CALLS
+        return read.name().rpartition(".")[2] in PRAGMAS
+    reads = read.word() == "select" or (
+        read.word() == "with" and not WRITES & set(words(read.rest()))
+    )
+    return reads and calls(read.rest()) <= CALLS

@@ -16,12 +16,17 @@ class Step(StrEnum):
     PREFLIGHT = "preflight"
     BUILD = "build"
     BACKUP = "backup"
+    REHEARSE = "rehearse"
     MIGRATE = "migrate"
     START = "start"
     SMOKE = "smoke"
     SHIFT = "shift"
     RETIRE = "retire"
     PRUNE = "prune"
+    CLOSE = "close"
+    SET_ASIDE = "set-aside"
+    RESTORE = "restore"
+    UNMIGRATE = "unmigrate"
     RETURN = "return"
     STOP_CANDIDATE = "stop-candidate"
     CONFIRM = "confirm"
@@ -36,21 +41,54 @@ class Kind(StrEnum):
     MONITOR = "monitor"
     ROLLBACK = "rollback"
     MIGRATE = "migrate"
+    REHEARSE = "rehearse"
     BACKUP = "backup"
+
+
+class Way(StrEnum):
+    """How the old version comes back, safest first.
+
+    FLIP: traffic only; the old release lives with the new schema.
+    DOWN: the schema goes down too, because the old release does not live with the new one.
+    RESTORE: a backup takes the database's place. Only ever asked for by a person: rows that were
+        written since are set aside, not kept.
+    """
+
+    FLIP = "flip"
+    DOWN = "flip-and-down"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is there now. `previous`: the release that served before `serving`."""
+    """What is there now, and how it came to be.
+
+    Fields:
+        previous: the release that served before `serving`.
+        schema: the database's revision.
+        ways: the ways back from `serving` to `previous` that were proven before it was deployed.
+        schema_before: the revision that `previous` ran on.
+    """
 
     serving: Release | None
     previous: Release | None = None
     schema: str | None = None
+    ways: tuple[Way, ...] = (Way.FLIP,)
+    schema_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a rollout will do, frozen. `use_backup`: a verified one to use instead."""
+    """Everything a rollout will do, frozen.
+
+    Fields:
+        schema_before: the revision that the baseline runs on; the way down leads there.
+        use_backup: a verified backup: of a deploy, instead of a new one; of a rollback by
+            RESTORE, the one that takes the database's place.
+        ways: the ways back that are known when the plan is made. A deploy proves its own.
+        way: the one that a person chose for a rollback; None: the safest that was proven.
+        forward_only: why a release without a proven way back may be deployed; None: it may not.
+    """
 
     kind: Kind
     spec: Spec
@@ -62,6 +100,9 @@ class Plan:
     back: tuple[Step, ...]
     schema_before: str | None = None
     use_backup: str | None = None
+    ways: tuple[Way, ...] = (Way.FLIP,)
+    way: Way | None = None
+    forward_only: str | None = None
 
     @property
     def digest(self) -> str:
@@ -69,58 +110,40 @@ class Plan:
         return hashlib.sha256(canonical(self)).hexdigest()
 
 
-_DEPLOY = (
-    Step.PREFLIGHT,
-    Step.BUILD,
-    Step.BACKUP,
-    Step.MIGRATE,
-    Step.START,
-    Step.SMOKE,
-    Step.SHIFT,
-)
+_REHEARSE = (Step.PREFLIGHT, Step.BUILD, Step.BACKUP, Step.REHEARSE)
+_DEPLOY = (*_REHEARSE, Step.MIGRATE, Step.START, Step.SMOKE, Step.SHIFT)
 _BACK = (Step.RETURN, Step.STOP_CANDIDATE, Step.CONFIRM, Step.SMOKE_BASELINE, Step.REPORT)
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the person who asks for a plan chose. See `Plan` for the fields' meaning."""
+
+    use_backup: str | None = None
+    forward_only: str | None = None
+    way: Way | None = None
+
+
 def make_plan(
-    kind: Kind,
-    spec: Spec,
-    candidate: Release,
-    situation: Situation,
-    use_backup: str | None = None,
+    kind: Kind, spec: Spec, candidate: Release, situation: Situation, wish: Wish | None = None
 ) -> Plan:
     """The plan for `kind`. Raises NotPossible with what to do instead."""
-    baseline = situation.serving if kind in {Kind.DEPLOY, Kind.MIGRATE} else situation.previous
+    wish = wish or Wish()
+    looks_back = kind in {Kind.MONITOR, Kind.ROLLBACK}
+    baseline = situation.previous if looks_back else situation.serving
+    name = spec.environment.name
+    if looks_back and situation.serving is None:
+        raise NotPossible(
+            f"nothing is deployed in {name}", f"deploy first: rollout deploy --env {name}"
+        )
     if kind is Kind.ROLLBACK and baseline is None:
         raise NotPossible(
-            f"{spec.environment.name} has no earlier release to go back to",
-            "deploy the version you want: rollout deploy --env "
-            f"{spec.environment.name} --source FOLDER",
+            f"{name} has no earlier release to go back to",
+            f"deploy the version you want: rollout deploy --env {name} --source FOLDER",
         )
-    if kind in {Kind.MONITOR, Kind.ROLLBACK} and situation.serving is None:
-        raise NotPossible(
-            f"nothing is deployed in {spec.environment.name}",
-            f"deploy first: rollout deploy --env {spec.environment.name}",
-        )
-    forward: tuple[Step, ...]
-    finish: tuple[Step, ...] = ()
-    back: tuple[Step, ...] = ()
-    match kind:
-        case Kind.DEPLOY:
-            forward = tuple(s for s in _DEPLOY if s is not Step.MIGRATE or spec.service.migrations)
-            finish = (Step.RETIRE, Step.PRUNE, Step.REPORT)
-            back = _BACK if baseline else (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT)
-        case Kind.MONITOR:
-            forward, finish = (Step.PREFLIGHT,), (Step.REPORT,)
-            back = _BACK if baseline else ()
-        case Kind.ROLLBACK:
-            forward, back = (), _BACK
-        case Kind.MIGRATE:
-            forward = (Step.PREFLIGHT, Step.BUILD, Step.BACKUP, Step.MIGRATE)
-            back = (Step.CONFIRM, Step.REPORT) if baseline else (Step.REPORT,)
-        case Kind.BACKUP:
-            forward = (Step.BACKUP,)
-        case _:
-            assert_never(kind)
+    if kind is Kind.ROLLBACK:
+        _check_way(spec, situation, wish)
+    forward, finish, back = _steps(kind, spec, baseline)
     if candidate == baseline:  # deployed again: the processes to stop are the ones that serve
         back = tuple(step for step in back if step is not Step.STOP_CANDIDATE)
     return Plan(
@@ -132,21 +155,62 @@ def make_plan(
         watches=kind in {Kind.DEPLOY, Kind.MONITOR},
         finish=finish,
         back=back,
-        schema_before=situation.schema,
-        use_backup=use_backup,
+        schema_before=situation.schema_before if looks_back else situation.schema,
+        use_backup=wish.use_backup,
+        ways=situation.ways if looks_back else (Way.FLIP,),
+        way=wish.way,
+        forward_only=wish.forward_only,
     )
 
 
-def way_back(plan: Plan, begun: frozenset[Step]) -> tuple[Step, ...]:
-    """The steps that undo what was begun, traffic first. Empty: no user could notice anything."""
-    if plan.kind in {Kind.MONITOR, Kind.ROLLBACK}:
-        return plan.back
-    touched = begun & {Step.MIGRATE, Step.START, Step.SHIFT}
-    if not touched:
-        return ()
-    unneeded: set[Step] = set()
-    if Step.SHIFT not in begun:
-        unneeded.add(Step.RETURN)
-    if Step.START not in begun:
-        unneeded.add(Step.STOP_CANDIDATE)
-    return tuple(step for step in plan.back if step not in unneeded)
+def _steps(
+    kind: Kind, spec: Spec, baseline: Release | None
+) -> tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]:
+    """Forward, to finish, and back by a flip of traffic."""
+    match kind:
+        case Kind.DEPLOY:
+            return (
+                tuple(s for s in _DEPLOY if s is not Step.MIGRATE or spec.service.migrations),
+                (Step.RETIRE, Step.PRUNE, Step.REPORT),
+                _BACK if baseline else (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT),
+            )
+        case Kind.MONITOR:
+            return (Step.PREFLIGHT,), (Step.REPORT,), _BACK if baseline else ()
+        case Kind.ROLLBACK:
+            return (), (), _BACK
+        case Kind.MIGRATE:
+            back = (Step.CONFIRM, Step.REPORT) if baseline else (Step.REPORT,)
+            return (*_REHEARSE, Step.MIGRATE), (), back
+        case Kind.REHEARSE:
+            return _REHEARSE, (), ()
+        case Kind.BACKUP:
+            return (Step.BACKUP,), (), ()
+        case _:
+            assert_never(kind)
+
+
+def _check_way(spec: Spec, situation: Situation, wish: Wish) -> None:
+    """A rollback needs a way that was proven, or a backup that a person wants back."""
+    name = spec.environment.name
+    between = f"from {_name(situation.serving)} to {_name(situation.previous)}"
+    if wish.way is None and not {Way.FLIP, Way.DOWN} & set(situation.ways):
+        raise NotPossible(
+            f"no way back {between} was proven: the old release does not live with the new "
+            "schema, and there is no way down",
+            "repair it forwards, or put the backup back, which first says what rows it sets "
+            f"aside: rollout rollback --env {name} --restore-data",
+        )
+    if wish.way is Way.DOWN and Way.DOWN not in situation.ways:
+        raise NotPossible(
+            f"no way down {between} was proven",
+            f"go back without it: rollout rollback --env {name}",
+        )
+    if wish.way is Way.RESTORE and wish.use_backup is None:
+        raise NotPossible(
+            f"there is no backup of {name} to put back",
+            f"see what is there: rollout backup list --env {name}",
+        )
+
+
+def _name(release: Release | None) -> str:
+    return release.name if release else "nothing"

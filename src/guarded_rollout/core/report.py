@@ -1,54 +1,22 @@
-"""A rollout told to people: lines for a screen or a log, and one JSON document."""
+"""A rollout as a whole, told to people: its plan, its ending, and one JSON document."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from guarded_rollout.core.fact_text import STEP_TEXT, minutes
 from guarded_rollout.core.facts import (
-    Adopted,
     Fact,
     Judged,
-    Lane,
-    Observed,
-    PromoteAsked,
-    RollbackAsked,
-    Started,
-    StepBegan,
     StepDone,
     StepFailed,
 )
-from guarded_rollout.core.gates import Answer, overall
 from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.redact import redact_value
-from guarded_rollout.core.rollout import (
-    ENDINGS,
-    Phase,
-    State,
-    exit_code,
-    missing_copies,
-    replay,
-)
-from guarded_rollout.core.series import Observation
-
-_MARK = {Answer.PASS: "pass", Answer.BREACH: "BREACH", Answer.UNKNOWN: "unknown"}
-
-STEP_TEXT = {
-    Step.PREFLIGHT: "check source, disk, port and database",
-    Step.BUILD: "build the release into its own folder",
-    Step.BACKUP: "back up database and configuration, read it back, verify",
-    Step.MIGRATE: "migrate the schema",
-    Step.START: "start the candidate beside the old version",
-    Step.SMOKE: "smoke checks on the candidate, before any user",
-    Step.SHIFT: "shift all traffic in one change, old version warm",
-    Step.RETIRE: "drain and stop the old version",
-    Step.PRUNE: "remove expired backups and releases that no environment uses",
-    Step.RETURN: "traffic back to the old version in one change",
-    Step.STOP_CANDIDATE: "drain and stop the candidate",
-    Step.CONFIRM: "3 consecutive OK through the proxy",
-    Step.SMOKE_BASELINE: "smoke checks on the old version",
-    Step.REPORT: "write the report",
-}
+from guarded_rollout.core.rollout import replay
+from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code, missing_copies
+from guarded_rollout.core.ways import automatic, way_back
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -64,7 +32,10 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  schema   {plan.schema_before or 'none yet'}",
     ]
     if plan.use_backup:
-        lines.append(f"  backup   uses {plan.use_backup} instead of a new one")
+        how = "puts back" if plan.kind is Kind.ROLLBACK else "uses"
+        lines.append(f"  backup   {how} {plan.use_backup}")
+    if plan.forward_only is not None:
+        lines.append(f"  warning  may be without a way back: {plan.forward_only}")
     lines += [f"  step     {step:<15} {STEP_TEXT[step]}" for step in plan.forward]
     if Step.BACKUP in plan.forward:
         lines += [f"  copy     of the backup to {place.name}" for place in environment.copies]
@@ -86,10 +57,17 @@ def plan_lines(plan: Plan) -> list[str]:
             + ("rolls back by itself" if watch.auto_rollback else "waits for a person")
         )
     lines += [f"  then     {step:<15} {STEP_TEXT[step]}" for step in plan.finish]
-    lines += [f"  undo     {step:<15} {STEP_TEXT[step]}" for step in plan.back]
+    lines += [f"  undo     {step:<15} {STEP_TEXT[step]}" for step in _undo(plan)]
     lines += [f"  warning  {warning}" for warning in plan.spec.warnings]
     lines.append(f"  digest   {plan.digest}")
     return lines
+
+
+def _undo(plan: Plan) -> tuple[Step, ...]:
+    """How it is undone as far as the plan knows: a deploy proves its ways in the rehearsal."""
+    way = plan.way or automatic(plan.ways)
+    everything = frozenset(plan.forward)
+    return way_back(plan, everything, way, plan.ways) if way else ()
 
 
 def _gate_lines(plan: Plan) -> list[str]:
@@ -105,89 +83,6 @@ def _gate_lines(plan: Plan) -> list[str]:
     ]
 
 
-def minutes(seconds: float) -> str:
-    """`90` is `1 min 30 s`."""
-    whole, rest = divmod(seconds, 60)
-    parts = ([f"{whole:g} min"] if whole else []) + ([f"{rest:g} s"] if rest or not whole else [])
-    return " ".join(parts)
-
-
-def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: PLR0911 - one per kind
-    """What a fact looks like on a screen; empty for what only machines read.
-
-    `brief`: of the gates only those that do not pass.
-    """
-    match fact:
-        case Started(plan=plan, by=by, reason=reason):
-            why = f" ({reason})" if reason else ""
-            return [f"{plan.kind} of {plan.candidate.name} started by {by}{why}"]
-        case StepBegan(step=step, attempt=attempt):
-            again = f" (attempt {attempt})" if attempt > 1 else ""
-            return [f"{step:<15} {STEP_TEXT[step]}{again}"]
-        case StepDone(step=step, outcome=outcome):
-            return [f"{step:<15} done{_outcome_text(step, outcome)}", *_copy_lines(outcome)]
-        case StepFailed(step=step, why=why):
-            return [f"{step:<15} FAILED: {why.what}", *([f"  -> {why.hint}"] if why.hint else [])]
-        case Observed(seen=seen):
-            return [] if seen.look is None else [_look_line(seen)]
-        case Judged(verdicts=verdicts, lane=lane):
-            head = "probes" if lane is Lane.DOWN else "gates"
-            shown = [v for v in verdicts if not brief or v.answer is not Answer.PASS]
-            lines = [f"  {v.gate:<22} {_MARK[v.answer]:<8} {v.reason}" for v in shown]
-            return [*lines, f"  {head}: {_MARK[overall(verdicts)]}"]
-        case RollbackAsked(by=by, reason=reason):
-            return [f"rollback asked by {by}: {reason}"]
-        case PromoteAsked(by=by, reason=reason):
-            return [f"promotion asked by {by}: {reason}"]
-        case Adopted(by=by):
-            return [f"resumed by {by}"]
-
-
-def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:
-    match step:
-        case Step.BACKUP:
-            return f": {outcome['file']} ({size_text(outcome['size'])}, verified)"
-        case Step.MIGRATE:
-            moved = f"{outcome['from']} -> {outcome['to']}" if outcome["moved"] else "nothing to do"
-            return f": {moved}"
-        case Step.SHIFT | Step.RETURN:
-            return f": traffic goes to {outcome['to'] or 'nobody'}"
-        case Step.CONFIRM:
-            return f": {outcome['consecutive_ok']} consecutive OK"
-        case Step.PRUNE:
-            return (
-                f": {len(outcome['backups'])} backups, {len(outcome.get('releases', ()))} releases"
-            )
-        case _:
-            return ""
-
-
-def _copy_lines(outcome: dict[str, Any]) -> list[str]:
-    lines = []
-    for copy in outcome.get("copies", ()):
-        if copy["copied"]:
-            how = "copied to" if copy["sent"] else "was already at"
-            lines.append(f"  {how} {copy['place']}, verified")
-        if copy["problem"]:
-            lines.append(f"  WARNING: {copy['problem']}\n  -> {copy['hint']}")
-    return lines
-
-
-def size_text(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 1024:.1f} kB"
-
-
-def _look_line(seen: Observation) -> str:
-    arm = seen.candidate
-    health = {True: "OK", False: "FAILED", None: "nobody could ask"}[arm.healthy]
-    requests = f", {arm.proxy.requests:.0f} requests" if arm.proxy else ""
-    rescued = f", {arm.proxy.rescued:.0f} rescued" if arm.proxy and arm.proxy.rescued else ""
-    problems = f"; sources: {'; '.join(arm.problems)}" if arm.problems else ""
-    at = minutes(round(seen.elapsed))
-    return f"look {seen.look} at {at}: health {health}{requests}{rescued}{problems}"
-
-
 def ending_lines(state: State, rollout: str) -> list[str]:
     """How it stands at the end, and what to do next."""
     plan = state.plan
@@ -201,6 +96,7 @@ def ending_lines(state: State, rollout: str) -> list[str]:
                 Kind.DEPLOY: f"promoted: {name} serves {environment}",
                 Kind.MONITOR: f"clean: {name} stays in {environment}",
                 Kind.MIGRATE: f"migrated the schema of {environment} for {name}",
+                Kind.REHEARSE: f"rehearsed {name} for {environment}: nothing was changed",
                 Kind.BACKUP: f"backed up {environment}",
             }
             lost = [f"  a person is needed: no copy at {name}" for name in missing_copies(state)]
@@ -214,7 +110,8 @@ def ending_lines(state: State, rollout: str) -> list[str]:
             return [
                 f"holding, a person is needed: {state.reason}",
                 f"  take it: rollout promote --env {environment} --reason WHY",
-                f"  undo it: rollout rollback --env {environment} --reason WHY",
+                f"  undo it: rollout rollback --env {environment} --reason WHY"
+                + (" --restore-data" if state.hold is Hold.NO_WAY_BACK else ""),
             ]
         case Phase.STUCK:
             return [

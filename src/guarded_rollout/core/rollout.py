@@ -1,13 +1,12 @@
 """The state machine. Everything that decides what a rollout does next lives in this file.
 
 `TABLE` says which fact can happen in which phase and which phases may follow; `advance` folds one
-fact into the state; `next_action` reads off the state what to do. There is nothing else: a
+fact into the state; `actions.next_action` reads off the state what to do. There is nothing else: a
 controller that starts after a crash replays the journal and asks `next_action`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from types import MappingProxyType
 
 from guarded_rollout.core.facts import (
@@ -24,29 +23,12 @@ from guarded_rollout.core.facts import (
     StepDone,
     StepFailed,
 )
-from guarded_rollout.core.gates import Answer, Verdict, overall
-from guarded_rollout.core.plan import Kind, Plan, Step, way_back
-from guarded_rollout.core.schedule import next_look
-from guarded_rollout.core.series import Series, window
+from guarded_rollout.core.gates import Answer, overall
+from guarded_rollout.core.plan import Kind, Plan, Step, Way
+from guarded_rollout.core.series import window
 from guarded_rollout.core.spec import AtTheEnd
-
-
-class Phase(StrEnum):
-    """Where a rollout is. The last three are endings."""
-
-    NEW = "new"
-    PREPARING = "preparing"
-    WATCHING = "watching"
-    HOLDING = "holding"
-    FINISHING = "finishing"
-    RETURNING = "returning"
-    STUCK = "stuck"
-    DONE = "done"
-    ROLLED_BACK = "rolled-back"
-    REFUSED = "refused"
-
-
-ENDINGS = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.REFUSED})
+from guarded_rollout.core.state import Hold, Phase, State, backup_of
+from guarded_rollout.core.ways import automatic, proven, refusal, way_back
 
 _P = Phase
 TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
@@ -105,87 +87,6 @@ class ImpossibleFact(Exception):  # noqa: N818 - it names what was tried, not an
     """This fact cannot happen in this state: the journal or the engine is wrong."""
 
 
-class Hold(StrEnum):
-    """Why a rollout waits for a person."""
-
-    UNKNOWN = "unknown"
-    BREACH = "breach"
-    BOTH_SICK = "both-sick"
-    NO_WAY_BACK = "no-way-back"
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A rollout, folded. `queue`: the steps left in this phase; `running`: begun, not yet done."""
-
-    phase: Phase = Phase.NEW
-    plan: Plan | None = None
-    queue: tuple[Step, ...] = ()
-    running: Step | None = None
-    attempt: int = 0
-    begun: frozenset[Step] = frozenset()
-    outcomes: Mapping[Step, Outcome] = field(default_factory=dict)
-    series: Series = ()
-    elapsed: float = 0.0
-    looks: int = 0
-    judge_due: bool = False
-    verdicts: tuple[Verdict, ...] = ()
-    hold: Hold | None = None
-    asked: str | None = None
-    reason: str = ""
-    leftovers: tuple[str, ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more can happen."""
-        return self.phase in ENDINGS
-
-
-@dataclass(frozen=True, slots=True)
-class Perform:
-    """Do this step. `look_first`: an earlier attempt began it, find out how far it came."""
-
-    step: Step
-    attempt: int
-    look_first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Look at the arms; the next look is due at `until` seconds of watching."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Judge what was seen and write the verdicts down."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitForPerson:
-    """Nothing can be done without one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The rollout has ended."""
-
-
-Action = Perform | Watch | Judge | WaitForPerson | Stop
-
-
-def next_action(state: State) -> Action:
-    """What to do now. Depends on the state alone."""
-    if state.ended:
-        return Stop()
-    if state.phase in {Phase.STUCK, Phase.NEW}:
-        return WaitForPerson()
-    if state.phase in {Phase.WATCHING, Phase.HOLDING}:
-        return Judge() if state.judge_due else Watch(_due(state))
-    return Perform(state.queue[0], state.attempt + 1, look_first=state.attempt > 0)
-
-
 def replay(facts: Iterable[Fact]) -> State:
     """The state after these facts."""
     state = State()
@@ -207,31 +108,11 @@ def advance(state: State, fact: Fact) -> State:
     return after
 
 
-def exit_code(state: State) -> int:
-    """0 done, 1 refused before anything changed, 2 rolled back safely, 3 needs a person."""
-    if state.phase is Phase.ROLLED_BACK:
-        wanted = state.plan is not None and state.plan.kind is Kind.ROLLBACK
-        return 0 if wanted else 2
-    if state.phase is Phase.DONE and missing_copies(state):
-        return 3
-    return {Phase.DONE: 0, Phase.REFUSED: 1}.get(state.phase, 3)
-
-
-def missing_copies(state: State) -> tuple[str, ...]:
-    """The required places that a backup which was asked for did not reach."""
-    if state.plan is None or state.plan.kind is not Kind.BACKUP:
-        return ()
-    copies = state.outcomes.get(Step.BACKUP, {}).get("copies", ())
-    return tuple(copy["place"] for copy in copies if copy["required"] and not copy["copied"])
-
-
 def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case per kind of fact
     match fact:
         case Started(plan=plan, reason=reason):
             if plan.kind is Kind.ROLLBACK:
-                return replace(
-                    state, phase=Phase.RETURNING, plan=plan, queue=plan.back, reason=reason
-                )
+                return _go_back(replace(state, plan=plan, way=plan.way), reason)
             return replace(state, phase=Phase.PREPARING, plan=plan, queue=plan.forward)
         case StepBegan(step=step, attempt=attempt):
             return _began(state, step, attempt)
@@ -250,22 +131,34 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
             )
         case Judged():
             return _judged(replace(state, judge_due=False, verdicts=fact.verdicts), fact)
-        case RollbackAsked(by=by, reason=reason):
-            return _asked_back(state, f"asked by {by}: {reason}")
+        case RollbackAsked(by=by, reason=reason, way=way):
+            return _asked_back(state, f"asked by {by}: {reason}", way)
         case PromoteAsked(by=by, reason=reason):
             return _finish(replace(state, reason=f"promoted by {by}: {reason}"))
         case Adopted():
             return _go_back(state, state.asked) if state.asked is not None else state
 
 
-def _asked_back(state: State, asked: str) -> State:
+def _asked_back(state: State, asked: str, way: Way | None) -> State:
     if state.phase is Phase.RETURNING:
         return state
-    if state.phase is Phase.FINISHING and not way_back(_plan(state), state.begun):
+    if way is Way.RESTORE and backup_of(state) is None:
+        raise ImpossibleFact("there is no backup to put back yet")
+    if way is Way.DOWN and way not in proven(_plan(state), state.begun, state.outcomes):
+        raise ImpossibleFact("no way down was proven")
+    if state.phase is Phase.STUCK and way is None:
+        return replace(_again(state), reason=f"{state.reason}; {asked}")
+    after = replace(state, way=way)
+    if state.phase is Phase.FINISHING and not _steps_back(after)[1]:
         raise ImpossibleFact("there is nothing to go back to, and the rollout is ending")
     if state.running is not None:
-        return replace(state, asked=asked)
-    return _go_back(state, f"{state.reason}; {asked}" if state.phase is Phase.STUCK else asked)
+        return replace(after, asked=asked)
+    return _go_back(after, asked)
+
+
+def _again(state: State) -> State:
+    """What got stuck is tried once more from where it was."""
+    return replace(state, phase=Phase.RETURNING, running=None, attempt=0)
 
 
 def _plan(state: State) -> Plan:
@@ -292,6 +185,8 @@ def _done(state: State, step: Step, outcome: Outcome) -> State:
         return _go_back(after, state.asked)
     if step is Step.BACKUP and not outcome.get("verified"):
         return _go_back(after, "the backup was not verified")
+    if step is Step.REHEARSE and (why := refusal(_plan(state), outcome)) is not None:
+        return _go_back(after, why)
     return _when_empty(after)
 
 
@@ -341,14 +236,34 @@ def _hold(state: State, hold: Hold, reason: str) -> State:
 
 def _go_back(state: State, reason: str) -> State:
     """Undo what was begun. When nothing a user could notice began, the rollout is refused."""
-    stuck = state.phase is Phase.STUCK
-    queue = state.queue if stuck else way_back(_plan(state), state.begun)
+    way, queue = _steps_back(state)
     if not queue and state.phase in {Phase.WATCHING, Phase.HOLDING}:
-        return _hold(replace(state, asked=None), Hold.NO_WAY_BACK, reason)
+        return _hold(replace(state, asked=None, way=None), Hold.NO_WAY_BACK, reason)
     after = replace(
-        state, queue=queue, running=None, attempt=0, asked=None, reason=reason, hold=None
+        state, queue=queue, running=None, attempt=0, asked=None, reason=reason, hold=None, way=way
     )
     return replace(after, phase=Phase.RETURNING if queue else Phase.REFUSED)
+
+
+def way_of(state: State) -> Way | None:
+    """The way that a rollback would take now; None: there is none that was proven."""
+    return _steps_back(state)[0]
+
+
+def _steps_back(state: State) -> tuple[Way | None, tuple[Step, ...]]:
+    """The way that is taken, and its steps; none where no way is proven.
+
+    Before users are on the candidate the old release still serves. Then FLIP is right even if it
+    was not proven: it moves nothing, and confirms whether that release is well.
+    """
+    plan = _plan(state)
+    ways = proven(plan, state.begun, state.outcomes)
+    way = state.way or automatic(ways)
+    if way is None and state.phase is Phase.PREPARING:
+        way = Way.FLIP
+    if way is None:
+        return None, ()
+    return way, way_back(plan, state.begun, way, ways)
 
 
 def _judged(state: State, fact: Judged) -> State:
@@ -374,9 +289,13 @@ def _judged(state: State, fact: Judged) -> State:
 
 
 def _breached(state: State, reason: str) -> State:
-    """Back, unless the old version is sick too (never ping-pong) or a person wants to decide."""
+    """Back, unless the old version is sick too (never ping-pong) or a person wants to decide.
+
+    Where the old version does not live with the new schema, its health says nothing yet.
+    """
     seen = state.series[-1] if state.series else None
-    if seen is not None and seen.baseline is not None and seen.baseline.healthy is False:
+    sick = seen is not None and seen.baseline is not None and seen.baseline.healthy is False
+    if sick and way_of(state) is Way.FLIP:
         return _hold(state, Hold.BOTH_SICK, f"both versions are sick, nothing was moved: {reason}")
     if not _plan(state).spec.environment.watch.auto_rollback:
         return _hold(state, Hold.BREACH, f"autoRollback is off here: {reason}")
@@ -389,13 +308,3 @@ def _memory(state: State) -> float:
     gates, schedule = environment.gates, environment.watch.schedule
     looks = (gates.health.threshold + 2) * max(schedule.first_every, schedule.then_every)
     return max(gates.failure_rate.window, gates.duration.window, looks)
-
-
-def _due(state: State) -> float:
-    """After the window (extended, or held) the calm cadence goes on."""
-    schedule = _plan(state).spec.environment.watch.schedule
-    due = next_look(schedule, state.elapsed)
-    if due is not None:
-        return due
-    past = state.elapsed - schedule.duration
-    return schedule.duration + (past // schedule.then_every + 1) * schedule.then_every

@@ -153,7 +153,10 @@ class WatchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One place a service runs in."""
+    """One place a service runs in.
+
+    `allow_forward_only`: releases without a proven way back need no reason here.
+    """
 
     name: str
     listen_host: str
@@ -168,6 +171,7 @@ class Environment:
     config_files: tuple[str, ...] = ()
     data_dirs: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    allow_forward_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

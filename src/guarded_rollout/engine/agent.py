@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from guarded_rollout.core.problems import Busy, Problem
-from guarded_rollout.core.rollout import State
+from guarded_rollout.core.state import State
 from guarded_rollout.engine.run import Controller
 from guarded_rollout.ports import Entry, Lease, Ports
 

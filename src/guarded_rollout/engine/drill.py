@@ -59,7 +59,7 @@ def differences(backup: Backup, restored: Database, control: Control) -> list[st
     """What the restored database has otherwise than the backup says; empty: nothing."""
     found = restored.fingerprint(control)
     problems = []
-    for name in sorted({*backup.rows, *found}):
+    for name in sorted({*backup.rows, *backup.hashes, *found}):
         said, is_now = backup.rows.get(name), found.get(name)
         if said is None or is_now is None:
             problems.append(f"table {name} is {'missing' if is_now is None else 'not expected'}")

@@ -3,7 +3,7 @@
 from guarded_rollout.core.problems import Broken, Interrupted
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.launching import tail
-from guarded_rollout.ports import Address, Control, Ports, Replica
+from guarded_rollout.ports import Address, Control, Ports, Replica, Trial
 
 CRASH_LOOP = 3
 """Ends of one replica after which nobody waits any longer for it."""
@@ -33,6 +33,26 @@ def wait_until_well(
             raise Broken(
                 f"{release.name} was not healthy within {spec.service.ready_seconds:g} s: {told}",
                 f"read the log, or raise ready_seconds of {spec.service.name} in rollout.toml",
+            )
+        ports.clock.sleep(0.1)
+
+
+def wait_for_trial(ports: Ports, spec: Spec, whom: str, trial: Trial, control: Control) -> None:
+    """Wait until a release on trial answers its health check. Broken: it ended, or never did."""
+    deadline = ports.clock.monotonic() + spec.service.ready_seconds
+    while True:
+        answered = ports.web.get(Address(socket=trial.socket()), spec.service.health_path, 2.0)
+        if answered.status == 200:
+            return
+        if control.stopped():
+            raise Interrupted(f"trying {whom} was interrupted")
+        ended = trial.ended()
+        said = answered.problem or f"status {answered.status}"
+        if ended is not None or ports.clock.monotonic() > deadline:
+            how = f"ended ({ended})" if ended else f"was not healthy in time ({said})"
+            raise Broken(
+                f"{whom} {how}; its last words:\n{tail(trial.log())}",
+                f"read {trial.log()}; nothing was changed in {spec.environment.name}",
             )
         ports.clock.sleep(0.1)
 

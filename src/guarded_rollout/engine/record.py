@@ -5,9 +5,10 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from guarded_rollout.core.fact_text import fact_lines
 from guarded_rollout.core.facts import Fact, Judged, Observed
 from guarded_rollout.core.redact import redact
-from guarded_rollout.core.report import fact_lines, report
+from guarded_rollout.core.report import report
 from guarded_rollout.ports import Entry, Known, Ports
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import assert_never
 
+from guarded_rollout.core.actions import Judge, Perform, Stop, WaitForPerson, next_action
+from guarded_rollout.core.actions import Watch as LookOut
 from guarded_rollout.core.facts import (
     Adopted,
     Fact,
@@ -21,18 +23,10 @@ from guarded_rollout.core.facts import (
 from guarded_rollout.core.gates import judge_all
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import Interrupted
-from guarded_rollout.core.rollout import (
-    Judge,
-    Perform,
-    Phase,
-    State,
-    Stop,
-    WaitForPerson,
-    advance,
-    next_action,
-)
-from guarded_rollout.core.rollout import Watch as LookOut
-from guarded_rollout.engine.perform import Order, perform
+from guarded_rollout.core.rollout import advance
+from guarded_rollout.core.state import Phase, State
+from guarded_rollout.engine.order import Order
+from guarded_rollout.engine.perform import perform
 from guarded_rollout.engine.record import write_report
 from guarded_rollout.engine.watch import Watch
 from guarded_rollout.ports import Behind, Entry, Lease, Ports
@@ -180,6 +174,7 @@ class Controller:
             fence=self._lease.fence,
             since=self._began[action.step],
             look_first=action.look_first,
+            outcomes=self._state.outcomes,
         )
         told = Told(self._say)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="step") as pool:

@@ -1,9 +1,11 @@
 """What is there now, read from the journal: which release serves, and which one did before."""
 
 from guarded_rollout.core.facts import Started
-from guarded_rollout.core.plan import Kind, Plan, Situation
-from guarded_rollout.core.rollout import Phase
+from guarded_rollout.core.plan import Kind, Plan, Situation, Step, Way
+from guarded_rollout.core.rollout import replay
 from guarded_rollout.core.spec import Release
+from guarded_rollout.core.state import Phase, State, backup_of
+from guarded_rollout.core.ways import proven
 from guarded_rollout.ports import Journal, Known
 
 
@@ -28,6 +30,11 @@ def releases_in_use(journal: Journal) -> frozenset[Release]:
     return frozenset(release for release in used if release is not None)
 
 
+def state_of(journal: Journal, known: Known) -> State:
+    """Where a rollout is."""
+    return replay(entry.fact for entry in journal.entries(known.rollout))
+
+
 def read_situation(journal: Journal, environment: str, schema: str | None = None) -> Situation:
     """Newest first: the last rollout that changed what serves decides.
 
@@ -45,7 +52,26 @@ def read_situation(journal: Journal, environment: str, schema: str | None = None
             plan = plan_of(journal, known)
             serving = serving or plan.candidate
             if plan.baseline != serving:
-                return Situation(serving, plan.baseline, schema)
+                ways = _ways(state_of(journal, known), schema)
+                return Situation(serving, plan.baseline, schema, ways, plan.schema_before)
         if went_back:
             return Situation(serving or plan_of(journal, known).baseline, None, schema)
     return Situation(serving, None, schema)
+
+
+def _ways(state: State, schema: str | None) -> tuple[Way, ...]:
+    """What the deploy has proven. A schema that moved on since has no proven way down."""
+    assert state.plan is not None, "a rollout has a plan from its first fact on"
+    ways = proven(state.plan, state.begun, state.outcomes)
+    went_to = state.outcomes.get(Step.REHEARSE, {}).get("to")
+    return tuple(way for way in ways if way is not Way.DOWN or went_to == schema)
+
+
+def backup_to_restore(journal: Journal, environment: str) -> str | None:
+    """The backup that the newest rollout made before it touched the schema or the traffic."""
+    for known in journal.known(environment):
+        if known.kind in {Kind.DEPLOY, Kind.MIGRATE} and known.ended != Phase.REFUSED:
+            file = backup_of(state_of(journal, known))
+            if file is not None:
+                return file
+    return None

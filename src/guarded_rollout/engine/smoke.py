@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded_rollout.core.problems import BadInput
+from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.redact import redact
-from guarded_rollout.core.spec import Check, Service, Tier
-from guarded_rollout.ports import Address, Web
+from guarded_rollout.core.spec import Check, Service, Spec, Tier
+from guarded_rollout.ports import Address, Ports, Web
 
 _TIERS = {Tier.CRITICAL: 0, Tier.STANDARD: 1}
 
@@ -61,3 +61,15 @@ def smoke(
     return tuple(
         run_check(web, address, check, body_of(root, check)) for check in checks_of(service, tier)
     )
+
+
+def must_pass(ports: Ports, spec: Spec, address: Address, whom: str) -> None:
+    """The critical checks. Broken names those that fail."""
+    results = smoke(ports.web, ports.root, spec.service, address)
+    failed = [result for result in results if result.problem is not None]
+    if failed:
+        told = "; ".join(f"{result.check}: {result.problem}" for result in failed)
+        raise Broken(
+            f"{len(failed)} of {len(results)} smoke checks failed on {whom}: {told}",
+            f"read the logs of {spec.service.name}: rollout status --env {spec.environment.name}",
+        )

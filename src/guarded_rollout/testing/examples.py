@@ -53,6 +53,7 @@ def service() -> Service:
         metrics=MetricNames("toy_total", "result=failed", "toy_seconds", "toy_queue"),
         checks=(Check("health", "/health"),),
         migrations=Migrations("{site_packages}/toy/alembic.ini"),
+        env=(("TOY_DATABASE_URL", "{database_url}"),),
     )
 
 

@@ -1,5 +1,6 @@
 """Real replicas of the toy service, from its source: nothing has to be built."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -24,6 +25,17 @@ def until(what, seconds=60.0):
             return answer
         assert CLOCK.monotonic() < end, f"not within {seconds} s"
         CLOCK.sleep(0.02)
+
+
+def processes_of(socket):
+    """The pids of all that have the socket's path on their command line, without their guards."""
+    wanted, found = os.fsencode(socket), []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = file.read_bytes().split(b"\0")
+            if wanted in words and not any(word.endswith(b"guard.py") for word in words):
+                found.append(int(file.parent.name))
+    return found
 
 
 class ProcessWorld:

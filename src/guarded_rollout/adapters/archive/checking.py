@@ -8,17 +8,18 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from guarded_rollout.adapters.archive import manifest
+from guarded_rollout.adapters.archive import manifest, names
 from guarded_rollout.adapters.archive.inflating import UNREADABLE, inflated
 from guarded_rollout.adapters.archive.manifest import Manifest, Member
 from guarded_rollout.adapters.archive.packing import file_sha256
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.ports import Database
 
-_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *]\S.*\n?")
+_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](\S.*)\n?")
 _MANIFEST_LIMIT = 64 << 20
 _DAMAGED = "the file is damaged: use another backup, and check the disk"
 _UNREADABLE = (
@@ -40,7 +41,11 @@ def checksum_file(path: Path) -> Path:
 
 
 def written_checksum(path: Path, file: str) -> str:
-    """What the checksum file says. The path inside it is for `sha256sum -c`, not for us."""
+    """What the checksum file says.
+
+    The path inside it is for `sha256sum -c`; where the zip has the name of a backup, it must be
+    the same name. A copy under a name of its own may keep the checksum file that it came with.
+    """
     beside = checksum_file(path)
     try:
         line = beside.read_text("utf-8")
@@ -55,7 +60,17 @@ def written_checksum(path: Path, file: str) -> str:
     found = _CHECKSUM.fullmatch(line)
     if found is None:
         raise Broken(f"{beside.name} is not one line as sha256sum writes it", _DAMAGED)
+    if names.stamped(path.name) and not _names(PurePosixPath(found[2]), path.name):
+        raise Broken(
+            f"{file} has a checksum file that is for {found[2]!r}",
+            "it is damaged, or was mixed up: bring the one that was made with this backup",
+        )
     return found[1]
+
+
+def _names(written: PurePosixPath, name: str) -> bool:
+    beside = str(written.parent) in {".", names.FOLDER}
+    return written.name == name and (beside or written.is_absolute())
 
 
 def check_checksum(content: BinaryIO, expected: str, file: str) -> None:
@@ -63,6 +78,11 @@ def check_checksum(content: BinaryIO, expected: str, file: str) -> None:
     content.seek(0)
     actual = file_sha256(content)
     content.seek(0)
+    check_sha256(actual, expected, file)
+
+
+def check_sha256(actual: str, expected: str, file: str) -> None:
+    """Broken when they differ."""
     if actual != expected:
         raise Broken(
             f"{file} is not what was written: its SHA-256 is {actual[:12]}..., "
@@ -83,8 +103,7 @@ def opened(content: BinaryIO, file: str) -> Iterator[zipfile.ZipFile]:
 
 def read_manifest(archive: zipfile.ZipFile, file: str) -> Manifest:
     """What the backup says about itself."""
-    names = archive.namelist()
-    if names.count(manifest.NAME) != 1:
+    if archive.namelist().count(manifest.NAME) != 1:
         raise BadInput(
             f"{file} holds no {manifest.NAME}: it is not a backup of this tool",
             "use one that `rollout backup create` made",
@@ -92,6 +111,20 @@ def read_manifest(archive: zipfile.ZipFile, file: str) -> Manifest:
     if archive.getinfo(manifest.NAME).file_size > _MANIFEST_LIMIT:
         raise Broken(f"{file} has an unreadable {manifest.NAME}: it is too large", _DAMAGED)
     return manifest.decode(archive.read(manifest.NAME), file)
+
+
+def check_name(path: Path, said: Manifest, file: str) -> None:
+    """BadInput when it is another backup under this name, with a checksum that fits."""
+    named = names.parse_any(path.name, said.service)
+    if named is None:
+        return  # a copy under a name of its own
+    right = str(replace(named, environment=said.environment, created=said.created))
+    if right != path.name:
+        raise BadInput(
+            f"{file} is another backup under this name: it was made as {right}",
+            "somebody put it there: give it its own name again, with its checksum, and restore "
+            "the backup that belongs here from a copy",
+        )
 
 
 def check_content(content: BinaryIO, file: str, database: Database, scratch: Path) -> Path | None:
@@ -108,10 +141,10 @@ def check_members(
     archive: zipfile.ZipFile, content: BinaryIO, said: Manifest, file: str, dump_to: Path
 ) -> Path | None:
     """Read every member against the manifest; the dump goes to `dump_to`."""
-    names = sorted(archive.namelist())
+    found = sorted(archive.namelist())
     expected = sorted([manifest.NAME, *(member.name for member in said.members)])
-    if names != expected:
-        odd = sorted(set(names) ^ set(expected)) or names
+    if found != expected:
+        odd = sorted(set(found) ^ set(expected)) or found
         raise Broken(f"{file} and its {manifest.NAME} disagree about {', '.join(odd)}", _DAMAGED)
     parts = [member for member in said.members if said.database.holds(member.name)]
     _make_room(dump_to.parent, sum(part.size for part in parts))

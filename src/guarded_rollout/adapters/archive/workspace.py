@@ -49,10 +49,13 @@ def scratch(folder: Path, service: str) -> Iterator[Path]:
         yield path
 
 
-def sweep(folder: Path, service: str) -> tuple[str, ...]:
-    """Remove the workspaces of dead owners. Returns the names they were made for."""
+def sweep(folder: Path, *before: str) -> tuple[str, ...]:
+    """Remove the workspaces of dead owners. Returns the names they were made for.
+
+    `before`: what such a name may begin with, up to its first underscore.
+    """
     dead = []
-    for path in sorted(folder.glob(f".{service}_*{SUFFIX}")):
+    for path in sorted(path for word in before for path in folder.glob(f".{word}_*{SUFFIX}")):
         handle = _locked(path)
         if handle is None:
             continue

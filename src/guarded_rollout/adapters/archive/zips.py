@@ -15,11 +15,14 @@ from guarded_rollout.adapters.archive import manifest, names
 from guarded_rollout.adapters.archive.checking import (
     check_checksum,
     check_content,
+    check_name,
+    check_sha256,
     checksum_file,
     opened,
     read_manifest,
     written_checksum,
 )
+from guarded_rollout.adapters.archive.checksums import Checksums
 from guarded_rollout.adapters.archive.making import Making
 from guarded_rollout.adapters.archive.manifest import Manifest
 from guarded_rollout.adapters.archive.workspace import Taken, scratch, sweep, workspace
@@ -29,21 +32,28 @@ from guarded_rollout.ports import BackupRequest, Clock, Control, Database, Unpac
 
 _TRIES = 60
 
-_Stamp = tuple[int, ...]
-
 
 @dataclass(slots=True)
 class ZipArchive:
-    """The backups of one service, in `backups/` below `root`."""
+    """The backups of one service, in `backups/` below `root`.
+
+    `known`: a file of ours for what unchanged backups hash to, so that a list need not read them.
+    """
 
     root: Path
     clock: Clock
     service: str
-    _seen: dict[Path, tuple[_Stamp, Backup]] = field(default_factory=dict, init=False)
+    known: Path | None = None
+    _checksums: Checksums = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read nothing yet."""
+        self._checksums = Checksums(self.clock, self.known)
 
     def create(self, request: BackupRequest, database: Database, control: Control) -> Backup:
         """Write and verify one. On any failure nothing is left behind.
 
+        A safety snapshot is made and checked the same way; only its name is another one.
         BadInput names a file that is missing; Broken says what failed (the disk, the database);
         Busy when the database stays locked; Interrupted when told to stop.
         """
@@ -51,13 +61,13 @@ class ZipArchive:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             self._sweep()
             with ExitStack() as stack:
-                name, work = self._reserve(request.environment, stack, control)
+                name, work = self._reserve(request, stack, control)
                 making = Making(self.root, name, work, database, self.clock, control)
                 made = making.run(request)
                 path = self._folder / str(name)
-                backup = _backup(self._relative(path), made.size, made.sha256, made.said)
-                self._seen[path] = (_stamp(path), backup)
-                return backup
+                if not name.safety:
+                    self._checksums.remember(path, made.sha256)
+                return _backup(self._relative(path), made.size, made.sha256, made.said)
         except OSError as error:
             raise _disk(error, self._folder) from error
 
@@ -95,19 +105,25 @@ class ZipArchive:
             with opened(content, name) as archive:
                 said = read_manifest(archive, name)
             self._check_place(said, name, environment, database)
+            check_name(path, said, name)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             work = stack.enter_context(scratch(self._folder, self.service))
             dump = check_content(content, name, database, work / "read-back")
         return Unpacked(_backup(name, path.stat().st_size, expected, said), dump)
 
     def backups(self) -> tuple[Backup, ...]:
-        """Look: all of them, newest first; `verified` means checksum and manifest fit."""
-        found = []
+        """Look: all of them, newest first; `verified` means name, checksum and manifest fit.
+
+        A file that has not changed is not read again for a day. Safety snapshots are not listed.
+        """
+        found, there = [], set()
         for path in self._folder.glob("*.zip"):
             name = names.parse(path.name, self.service)
             backup = self._look(path, name) if name is not None and path.is_file() else None
             if backup is not None:
                 found.append(backup)
+                there.add(path.name)
+        self._checksums.keep(there)
         return tuple(sorted(found, key=lambda b: (b.created, b.file), reverse=True))
 
     def remove(self, backup: Backup) -> None:
@@ -129,22 +145,23 @@ class ZipArchive:
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def _sweep(self) -> None:
-        for dead in sweep(self._folder, self.service):
+        for dead in sweep(self._folder, self.service, names.SAFETY + self.service):
             zipped = self._folder / dead
-            if names.parse(dead, self.service) is not None and not zipped.exists():
+            if names.parse_any(dead, self.service) is not None and not zipped.exists():
                 checksum_file(zipped).unlink(missing_ok=True)
 
     def _reserve(
-        self, environment: str, stack: ExitStack, control: Control
+        self, request: BackupRequest, stack: ExitStack, control: Control
     ) -> tuple[names.Name, Path]:
         """A name that nobody has, and the workspace that holds it; waits for the next second."""
+        environment = request.environment
         if "/" in environment or not environment.isprintable() or not environment:
             raise BadInput(f"{environment!r} is no environment's name", "use letters and digits")
         for _ in range(_TRIES):
             if control.stopped():
                 raise Interrupted("the backup was told to stop", "start it again")
             now = self.clock.now()
-            name = names.Name(self.service, environment, now)
+            name = names.Name(self.service, environment, now, request.safety)
             final = self._folder / str(name)
             attempt = ExitStack()
             try:
@@ -188,25 +205,19 @@ class ZipArchive:
     def _look(self, path: Path, name: names.Name) -> Backup | None:
         """One backup for the list; None when it was removed meanwhile or is another service's."""
         try:
-            stamp = _stamp(path)
-            known = self._seen.get(path)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            backup = self._read(path, name)
+            return self._read(path, name)
         except FileNotFoundError:
             return None
-        if backup is not None:
-            self._seen[path] = (stamp, backup)
-        return backup
 
     def _read(self, path: Path, name: names.Name) -> Backup | None:
         file, size, sha256 = self._relative(path), path.stat().st_size, ""
         try:
             sha256 = written_checksum(path, file)
             with path.open("rb") as content:
-                check_checksum(content, sha256, file)
+                check_sha256(self._checksums.sha256(path, content), sha256, file)
                 with opened(content, file) as archive:
                     said = read_manifest(archive, file)
+            check_name(path, said, file)
         except FileNotFoundError:
             raise
         except (Problem, OSError):
@@ -229,14 +240,6 @@ def _backup(file: str, size: int, sha256: str, said: Manifest) -> Backup:
         shape=said.database.shape,
         server=said.database.tools.get("server") or said.database.tools.get("sqlite") or "",
     )
-
-
-def _stamp(path: Path) -> _Stamp:
-    """Changes when the backup or its checksum is written."""
-    stamps = [path.stat()]
-    if checksum_file(path).exists():
-        stamps.append(checksum_file(path).stat())
-    return tuple(n for stat in stamps for n in (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
 def _disk(error: OSError, path: Path) -> Broken:

@@ -22,6 +22,7 @@ _OPTIONAL = (
     "probe_every",
     "scrape_every",
     "synthetic_per_second",
+    "allow_forward_only",
 )
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
@@ -48,6 +49,7 @@ class Site:
     probe_seconds: float
     scrape_seconds: float
     synthetic_per_second: float
+    allow_forward_only: bool
 
 
 def read_sites(value: Value) -> dict[str, Site]:
@@ -98,6 +100,7 @@ def _site(name: str, section: Value) -> Site:
         synthetic_per_second=given(
             fields.get("synthetic_per_second"), lambda at: at.number(0, 1000, "requests"), 0.0
         ),
+        allow_forward_only=given(fields.get("allow_forward_only"), Value.flag, False),
     )
 
 

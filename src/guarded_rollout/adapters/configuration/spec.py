@@ -192,6 +192,7 @@ def _environment(
         retention_days=site.retention_days,
         copies=site.copies,
         config_files=files,
+        allow_forward_only=site.allow_forward_only,
         data_dirs=site.data_dirs,
         env=tuple(own.items()),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guarded_rollout.adapters.postgres.deparsed import settled
 from guarded_rollout.adapters.postgres.sessions import Connection
 from guarded_rollout.core.problems import Broken
 from guarded_rollout.ports import Table
@@ -77,7 +78,7 @@ def fingerprint(connection: Connection, go_on: Callable[[], None]) -> dict[str, 
 
 def schema(connection: Connection) -> tuple[str, ...]:
     """Every object in words, sorted. The order of columns does not count."""
-    return tuple(sorted(str(row[0]) for row in connection.execute(_query("schema"))))
+    return tuple(sorted(settled(str(row[0])) for row in connection.execute(_query("schema"))))
 
 
 def revision(connection: Connection, where: str) -> str | None:

@@ -2,17 +2,20 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guarded_rollout.adapters.postgres import content, dumps
+from guarded_rollout.adapters.postgres import applying, content, dumps, shapes
 from guarded_rollout.adapters.postgres.access import Access
+from guarded_rollout.adapters.postgres.records import records
 from guarded_rollout.adapters.postgres.sessions import connect, looking, there, told
+from guarded_rollout.core.changes import Change, Record
+from guarded_rollout.core.migration_findings import TableSeen
 from guarded_rollout.core.problems import Broken, Busy, Interrupted
-from guarded_rollout.ports import Clock, Control, Dumped, Table
+from guarded_rollout.ports import Applied, Clock, Control, Dumped, Table
 
 if TYPE_CHECKING:
     from guarded_rollout.adapters.postgres.scratch import PostgresScratch
@@ -109,6 +112,39 @@ class PostgresDatabase:
 
         with looking(self.access, self.wait_seconds) as connection:
             return content.fingerprint(connection, go_on)
+
+    def tables(self) -> Mapping[str, TableSeen]:
+        """Look: rows, bytes and types per table; partitioned ones too, with all their parts'.
+
+        Rows of tables of more than 64 MiB are what the planner believes.
+        """
+        if not self.exists():
+            return {}
+        with looking(self.access, self.wait_seconds) as connection:
+            return shapes.seen(connection)
+
+    def records(
+        self, table: str, columns: tuple[str, ...], control: Control
+    ) -> AbstractContextManager[Iterator[Record]]:
+        """Look: a table's rows in one snapshot, by a cursor; sorted by the server.
+
+        BadInput when the table or a column is not there.
+        """
+        return records(self.access, self.wait_seconds, table, columns, control)
+
+    def apply(self, changes: Iterable[Change], control: Control) -> Applied:
+        """Bring set-aside changes back, in one transaction. See `applying`."""
+        return applying.apply(self.access, self.wait_seconds, changes, control)
+
+    def restore(self, dump: Path, control: Control) -> None:
+        """Put a dump in this database's place: made beside it, compared, renamed. See `replacing`.
+
+        Broken when the dump is damaged or does not go in; BadInput when the user has not the
+        rights; Busy when it is migrated, or somebody is connected whom the user cannot cut off.
+        """
+        from guarded_rollout.adapters.postgres.replacing import replace  # noqa: PLC0415 - knows us
+
+        replace(self, dump, control)
 
     def dump(self, to: Path, control: Control) -> Dumped:
         """Write the new folder `to` by pg_dump; everything about it is of one snapshot.

@@ -1,32 +1,41 @@
-"""A dump: a folder as `pg_dump -Fd` writes it, and ROWS.json of ours, which pg_restore ignores.
+"""A dump: a folder as `pg_dump -Fd` writes it, and CONTENT.json of ours, which pg_restore ignores.
 
 pg_dump and the session that counts and hashes see the same exported snapshot, so what is written
 down about the dump is true of the dump, whatever writers do meanwhile.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guarded_rollout.adapters.postgres import content
 from guarded_rollout.adapters.postgres.access import Access
-from guarded_rollout.adapters.postgres.sessions import Connection, looking
+from guarded_rollout.adapters.postgres.contents import Content, read, write
+from guarded_rollout.adapters.postgres.sessions import Connection, connect, looking
 from guarded_rollout.adapters.postgres.tools import Quiet, find
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted
 from guarded_rollout.ports import Clock, Control, Dumped, Table
 
+if TYPE_CHECKING:
+    from guarded_rollout.adapters.postgres.database import PostgresDatabase
+
 JOBS = 2
-ROWS = "ROWS.json"
 TOC = "toc.dat"
 _SAY_EVERY_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _CHUNK = 1 << 20
 _END = b"\\.\n\n\n"
 _ENTRY = re.compile(r"(\d+); \d+ \d+ TABLE DATA (\S+) (.+) \S+")
+# Subscriptions would begin to replicate, wherever they come back.
+IN_ITS_PLACE = ("subscriptions",)
+FOR_TRYING_OUT = (
+    *("owner", "privileges", "comments", "publications", "security-labels"),
+    *IN_ITS_PLACE,
+)
 _DAMAGED = "do not restore it; use another backup, and check the disk"
 
 
@@ -71,7 +80,7 @@ def dump(access: Access, to: Path, control: Control, clock: Clock, wait_seconds:
                 tools.run(access, tools.pg_dump, (*arguments, f"--file={to}"), to, growing)
                 found = _wait(hashed, control)
         dumped = Dumped(found, shape, {"server": version, "pg_dump": tools.version})
-        (to / ROWS).write_text(json.dumps(dumped.rows()), "utf-8")
+        write(to, Content(major, shape, found))
         for file in to.iterdir():
             file.chmod(0o600)
     except BaseException as error:
@@ -91,7 +100,7 @@ def prove(folder: Path, clock: Clock, access: Access) -> Mapping[str, int]:
     """
     tools = find(clock)
     try:
-        expected = json.loads((folder / ROWS).read_bytes())
+        expected = {name: table.rows for name, table in read(folder).tables.items()}
         listing = folder.with_name(folder.name + ".list")
         try:
             arguments = ("--list", f"--file={listing}", str(folder))
@@ -125,12 +134,16 @@ def prove(folder: Path, clock: Clock, access: Access) -> Mapping[str, int]:
 
 
 def restore(
-    access: Access, folder: Path, control: Control, clock: Clock, server: int | None
+    target: "PostgresDatabase", folder: Path, control: Control, leave: tuple[str, ...]
 ) -> None:
-    """Into an empty database that belongs to the user. Owners, rights and comments stay behind;
-    so do subscriptions, which would begin to replicate."""
-    tools = find(clock, server)
-    leave = ("owner", "privileges", "comments", "publications", "subscriptions", "security-labels")
+    """Into an empty database that belongs to the user. `leave`: what of the dump stays behind."""
+    access = target.access
+    connection = connect(access, target.wait_seconds)
+    try:
+        server = content.server(connection)[1]
+    finally:
+        connection.close()
+    tools = find(target.clock, server)
     arguments = (*(f"--no-{what}" for what in leave), "--exit-on-error", f"-j{JOBS}")
     control.say(f"restoring into {access.name}")
     tools.run(

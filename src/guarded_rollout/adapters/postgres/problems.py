@@ -14,10 +14,12 @@ _CONNECTING = (
     ("no password supplied", "28P01"),
     ("no pg_hba.conf entry", "28000"),
     ("authentication failed", "28000"),
-    ("role ", "28000"),
+    ("FATAL:  role ", "28000"),
     ("permission denied for database", "42501"),
     ("permission denied", "42501"),
     ("must be owner", "42501"),
+    ("must be member of role", "42501"),
+    ("must be able to SET ROLE", "42501"),
     ("too many clients", "53300"),
     ("remaining connection slots", "53300"),
     ("too many connections", "53300"),
@@ -38,7 +40,7 @@ def state(text: str, code: str | None = None) -> str | None:
     return next((means for words, means in _CONNECTING if words in text), None)
 
 
-def problem(  # noqa: PLR0911 - a table: a state, a sentence
+def problem(  # noqa: C901, PLR0911 - a table: a state, a sentence
     text: str, code: str | None, access: Access, doing: str
 ) -> Problem:
     """A sentence: what was done (`doing`), on which database, why it failed; and what to do."""
@@ -68,6 +70,8 @@ def problem(  # noqa: PLR0911 - a table: a state, a sentence
                 f"{access} is locked: {shown}",
                 "see who holds it: SELECT * FROM pg_stat_activity; end it or wait, then try again",
             )
+        case "40001" | "40P01":
+            return Busy(f"others write to {access}: {shown}", "try again")
         case "53300" | "57P03":
             return Busy(f"{access} takes no connection now: {shown}", "wait, then try again")
         case "53100":

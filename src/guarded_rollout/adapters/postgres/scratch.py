@@ -5,12 +5,13 @@ lives. So leftovers of a killed owner are known at once: nobody holds their lock
 has sessions is left until it is an hour old.
 """
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded_rollout.adapters.postgres import content, dumps
+from guarded_rollout.adapters.postgres import dumps
 from guarded_rollout.adapters.postgres.access import Access
 from guarded_rollout.adapters.postgres.database import PostgresDatabase
 from guarded_rollout.adapters.postgres.sessions import Connection, connect, told
@@ -18,7 +19,7 @@ from guarded_rollout.core.problems import BadInput
 from guarded_rollout.ports import Control
 
 OLD_SECONDS = 3600.0
-_LONGEST = 63
+_STEM = 31  # of 63 bytes that a name may have
 _LOCK = "hashtextextended('guarded-rollout scratch ' || %s, 0)"
 
 
@@ -31,12 +32,7 @@ class PostgresScratch(PostgresDatabase):
 
     def fill(self, dump: Path, control: Control) -> None:
         """By pg_restore."""
-        connection = connect(self.access, self.wait_seconds)
-        try:
-            server = content.server(connection)[1]
-        finally:
-            connection.close()
-        dumps.restore(self.access, dump, control, self.clock, server)
+        dumps.restore(self, dump, control, dumps.FOR_TRYING_OUT)
 
     def discard(self) -> None:
         """Drop it, with whoever is connected."""
@@ -46,7 +42,7 @@ class PostgresScratch(PostgresDatabase):
         connection = connect(self.beside, self.wait_seconds)
         try:
             with told(self.beside, f"dropping the scratch database {self.access.name} beside"):
-                _drop(connection, self.access.name)
+                drop(connection, self.access.name)
         finally:
             connection.close()
 
@@ -56,8 +52,7 @@ def make(database: PostgresDatabase, purpose: str) -> PostgresScratch:
     if re.fullmatch(r"[a-z]{1,12}", purpose) is None:
         raise BadInput(f"{purpose!r} is no purpose of a scratch database", "use small letters")
     access = database.access
-    ending = f"_{purpose}_{int(database.clock.now()):08x}_{secrets.token_hex(4)}"
-    name = _stem(access.name) + ending
+    name = scratch_name(access.name, purpose, database.clock.now())
     owner = connect(access, database.wait_seconds, f"guarded-rollout scratch {name}")
     try:
         sweep(owner, access, database.clock.now())
@@ -78,7 +73,7 @@ def _check_rights(connection: Connection, access: Access) -> None:
     if may != (True,):
         raise BadInput(
             f"{access.user} may not create databases on {access.host}:{access.port}, "
-            f"so nothing can be tried out in a scratch database beside {access.name}",
+            f"so nothing can be tried out or restored beside {access.name}",
             f'let an administrator say: ALTER ROLE "{access.user}" CREATEDB',
         )
 
@@ -100,7 +95,7 @@ def sweep(connection: Connection, access: Access, now: float) -> tuple[str, ...]
                 continue
             try:
                 force = now - int(found[1], 16) > OLD_SECONDS
-                _drop(connection, name, force=force)
+                drop(connection, name, force=force)
                 gone.append(name)
             except (errors.ObjectInUse, errors.InsufficientPrivilege):
                 pass  # somebody still looks at it, or it is another user's: later, or theirs
@@ -109,28 +104,39 @@ def sweep(connection: Connection, access: Access, now: float) -> tuple[str, ...]
     return tuple(gone)
 
 
+def scratch_name(name: str, purpose: str, now: float) -> str:
+    """A new name for a database beside the one called `name`. Whoever is dead is swept by it."""
+    return f"{_stem(name)}_{purpose}_{int(now):08x}_{secrets.token_hex(4)}"
+
+
 def _stem(name: str) -> str:
-    """So much of the database's name as leaves room for an ending."""
-    return name.encode()[: _LONGEST - 32].decode(errors="ignore")
+    """The name, cut where it leaves no room for an ending; then no other one is cut to the same."""
+    if len(name.encode()) <= _STEM:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: _STEM - 9].decode(errors='ignore')}-{digest}"
 
 
 def _create(connection: Connection, name: str) -> None:
     from psycopg import sql  # noqa: PLC0415 - as above
 
     row = connection.execute(
-        "SELECT pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, "
+        "SELECT pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, t.spcname, "
         "pg_catalog.to_jsonb(d) ->> 'datlocprovider', coalesce("
         "pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale') "
-        "FROM pg_catalog.pg_database d WHERE datname = pg_catalog.current_database()"
+        "FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace "
+        "WHERE datname = pg_catalog.current_database()"
     ).fetchone()
     assert row is not None
-    encoding, collate, ctype, provider, locale = row
+    encoding, collate, ctype, space, provider, locale = row
     words = [
         sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)),
         sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(
             *map(sql.Literal, (encoding, collate, ctype))
         ),
     ]
+    if space != "pg_default":
+        words.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(space)))
     if provider == "i":
         words.append(sql.SQL("LOCALE_PROVIDER icu ICU_LOCALE {}").format(sql.Literal(locale)))
     elif provider == "b":
@@ -140,7 +146,8 @@ def _create(connection: Connection, name: str) -> None:
     connection.execute(sql.SQL(" ").join(words))
 
 
-def _drop(connection: Connection, name: str, *, force: bool = True) -> None:
+def drop(connection: Connection, name: str, *, force: bool = True) -> None:
+    """Drop a database; `force`: whoever is connected. Not there: no error."""
     from psycopg import sql  # noqa: PLC0415 - as above
 
     ending = " WITH (FORCE)" if force else ""

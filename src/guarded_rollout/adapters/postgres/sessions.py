@@ -1,14 +1,20 @@
 """Connections of the controller itself: short, read-only where they look, with bounded waits."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from guarded_rollout.adapters.postgres.access import CONNECT_SECONDS, Access
 from guarded_rollout.adapters.postgres.problems import NO_DATABASE, problem, state
+from guarded_rollout.core.problems import Interrupted
+from guarded_rollout.ports import Control
 
 if TYPE_CHECKING:
     import psycopg
+
+_ASK_SECONDS = 0.2
+_CANCEL_SECONDS = 5.0
 
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
@@ -19,6 +25,7 @@ _SETTINGS = {
     "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "0",
     "intervalstyle": "postgres",
+    "lc_monetary": "C",
     "row_security": "off",
     "search_path": "",
     "statement_timeout": "0",
@@ -54,8 +61,10 @@ def connect(
     with told(access, "setting up a session on"):
         try:
             settings = {**_SETTINGS, "lock_timeout": f"{int(wait_seconds * 1000)}ms"}
-            for name, value in settings.items():
-                connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+            each = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            connection.execute(
+                f"SELECT {each}", [word for pair in settings.items() for word in pair]
+            )
         except BaseException:
             connection.close()
             raise
@@ -76,6 +85,39 @@ def looking(access: Access, wait_seconds: float) -> Iterator[Connection]:
             yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def stoppable(connection: Connection, control: Control, access: Access) -> Iterator[None]:
+    """A thread asks `control` and cancels whatever runs on the connection: then Interrupted."""
+    import psycopg  # noqa: PLC0415 - as above
+
+    over, cancelled = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_ASK_SECONDS):
+            if control.stopped():
+                cancelled.set()
+                with suppress(psycopg.Error):
+                    connection.cancel_safe(timeout=_CANCEL_SECONDS)
+
+    if control.stopped():
+        raise _stopped(access)
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    except psycopg.errors.QueryCanceled as error:
+        if cancelled.is_set():
+            raise _stopped(access) from error
+        raise
+    finally:
+        over.set()
+        thread.join()
+
+
+def _stopped(access: Access) -> Interrupted:
+    return Interrupted(f"the work on {access} was told to stop", "start it again")
 
 
 @contextmanager

@@ -1,13 +1,17 @@
-"""Commands on a leash: they end when they are told to, when time is up, or when we die."""
+"""Commands on a leash: they end when they are told to, when time is up, or when we die.
+
+`run` follows a command to its end, `running` lends one that serves until it is no longer needed.
+"""
 
 import codecs
 import contextlib
 import json
 import os
+import select
 import selectors
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +61,68 @@ def run(
         leashed.close()
 
 
+@contextlib.contextmanager
+def running(
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: int, umask: int = 0o077
+) -> Iterator["Running"]:
+    """Run a command while inside; standard output and error go to the descriptor `output`.
+
+    `env` is the whole environment. In the end SIGTERM, after TERM_SECONDS SIGKILL, and whatever
+    the command started ends with it. Raises Broken when nothing can be started in `cwd`; a
+    program that is not there has ended: `Running.ended` says why.
+    """
+    it = Running(_guarded(tuple(argv), env, cwd, errors=output, umask=umask))
+    try:
+        yield it
+    finally:
+        it.end()
+
+
+class Running:
+    """A command that runs until it is ended. It is not started again."""
+
+    def __init__(self, guard: subprocess.Popen[bytes]) -> None:
+        self._guard = guard
+        self._how: str | None = None
+
+    def ended(self) -> str | None:
+        """Look: how it ended, as `exit 1` or `signal 9`; None while it runs."""
+        if self._how is None and self._answered(0.0):
+            self._how = self._read()
+        return self._how
+
+    def end(self) -> None:
+        """End it, with all that it started. It has ended already: no error."""
+        leash = _pipe(self._guard.stdin)
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                leash.write(b"T")
+            self._answered(TERM_SECONDS)
+        finally:
+            leash.close()  # which ends at once whatever still runs
+            if self._how is None:
+                self._how = self._read()
+            _pipe(self._guard.stdout).close()
+            self._guard.wait()
+
+    def _answered(self, seconds: float) -> bool:
+        """Look: the guard has answered, or is gone."""
+        look = select.poll()
+        look.register(_pipe(self._guard.stdout), select.POLLIN)
+        return self._how is not None or bool(look.poll(seconds * 1000))
+
+    def _read(self) -> str:
+        """The guard's answer, to its end."""
+        try:
+            answer = json.loads(_pipe(self._guard.stdout).read())
+        except ValueError:
+            return f"ended with its guard, which ended with code {self._guard.wait()}"
+        if "problem" in answer:
+            return f"cannot be started: {answer['problem']}"
+        code = int(answer["code"])
+        return f"exit {code}" if code >= 0 else f"signal {-code}"
+
+
 class _Leashed:
     def __init__(self, argv: tuple[str, ...], clock: Clock, log: Path | None) -> None:
         self._argv = argv
@@ -75,26 +141,12 @@ class _Leashed:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             self._log_file = os.fdopen(handle, "ab", buffering=0)
-        guarded = (*map(str, pass_fds), "--", *self._argv)
         try:
-            self._guard = subprocess.Popen(
-                (sys.executable, "-I", "-S", guard.__file__, *guarded),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=dict(env),
-                cwd=cwd,
-                start_new_session=True,
-                pass_fds=pass_fds,
-                bufsize=0,
-            )
-        except OSError as problem:
+            self._guard = _guarded(self._argv, env, cwd, pass_fds=pass_fds)
+        except Broken:
             if self._log_file is not None:
                 self._log_file.close()
-            raise Broken(
-                f"{self._name} cannot be started in {cwd}: {problem.strerror or problem}",
-                "check that the folder and the program exist",
-            ) from problem
+            raise
 
     def follow(self, control: Control, timeout: float) -> Finished:
         """Read what it prints until it ends; pull the leash when it must."""
@@ -189,6 +241,37 @@ class _Leashed:
         return Interrupted(
             f"{self._name} was ended before it was done", "run the same command again to carry on"
         )
+
+
+def _guarded(
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+    cwd: Path,
+    *,
+    errors: int = subprocess.PIPE,
+    pass_fds: tuple[int, ...] = (),
+    umask: int = -1,
+) -> subprocess.Popen[bytes]:
+    """The guard of a command; it starts the command. `errors`: where its output goes."""
+    words = (*map(str, pass_fds), "--", *argv)
+    try:
+        return subprocess.Popen(
+            (sys.executable, "-I", "-S", guard.__file__, *words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=dict(env),
+            cwd=cwd,
+            umask=umask,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            bufsize=0,
+        )
+    except OSError as problem:
+        raise Broken(
+            f"{Path(argv[0]).name} cannot be started in {cwd}: {problem.strerror or problem}",
+            "check that the folder and the program exist",
+        ) from problem
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

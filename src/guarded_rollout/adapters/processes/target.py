@@ -2,20 +2,17 @@
 
 import contextlib
 import json
-import os
 import shutil
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+from guarded_rollout.adapters.processes.command import check_socket, command_of, on_disk
 from guarded_rollout.adapters.processes.kept import Kept
 from guarded_rollout.core.problems import BadInput, Broken, Problem
 from guarded_rollout.core.spec import Release
 from guarded_rollout.ports import Clock, Launch, Replica
 
-LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 SURPLUS_SECONDS = 30.0
 
 
@@ -46,7 +43,7 @@ class ProcessTarget:
                 "ask for one replica or more",
             )
         for number in range(launch.replicas):
-            self._check_socket(self._socket(release, number))
+            check_socket(self._socket(release, number))
         self._remember(release)
         for number in range(launch.replicas):
             self._start_one(launch, number)
@@ -96,30 +93,11 @@ class ProcessTarget:
             folder.rmdir()
 
     def _start_one(self, launch: Launch, number: int) -> None:
-        built, release = launch.built, launch.built.release
+        release = launch.built.release
         socket = self._socket(release, number)
-        binaries = built.folder / "venv" / "bin"
-        words = {
-            "{python}": str(binaries / "python"),
-            "{folder}": str(built.folder),
-            "{socket}": str(socket),
-            "{replica}": str(number),
-        }
-
-        def fill(text: str) -> str:
-            for word, value in words.items():
-                text = text.replace(word, value)
-            return text
-
-        env = {
-            "PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        env |= {name: fill(value) for name, value in launch.env}
+        command = command_of(launch, number, socket)
         self._kept(release, number).start(
-            tuple(map(fill, launch.argv)), env, cwd=built.folder, unlink=(socket,)
+            command.argv, command.env, cwd=command.cwd, unlink=(socket,)
         )
 
     def _stop_these(self, release: Release, numbers: list[int], seconds: float) -> None:
@@ -144,7 +122,7 @@ class ProcessTarget:
     def _stop_one(self, release: Release, number: int, seconds: float) -> None:
         kept = self._kept(release, number)
         kept.discard(seconds, self._logs / f"{release.name}-{number}.log")
-        with _on_disk():
+        with on_disk():
             self._socket(release, number).unlink(missing_ok=True)
 
     def _numbers(self, release: Release) -> list[int]:
@@ -159,30 +137,12 @@ class ProcessTarget:
     def _socket(self, release: Release, number: int) -> Path:
         return self._run_dir / f"{release.digest[:8]}-{number}.sock"
 
-    def _check_socket(self, socket: Path) -> None:
-        if len(os.fsencode(socket)) > LONGEST_SOCKET:
-            raise BadInput(
-                f"the socket's path is too long for this system ({LONGEST_SOCKET} bytes): {socket}",
-                "choose a shorter run folder",
-            )
-
     def _remember(self, release: Release) -> None:
         """So that `started` can say which release a folder belongs to."""
         folder = self._replicas / release.name
-        with _on_disk():
+        with on_disk():
             self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             new = folder / "release.json.new"
             new.write_text(json.dumps(asdict(release)))
             new.replace(folder / "release.json")
-
-
-@contextlib.contextmanager
-def _on_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise Broken(
-            f"{problem.filename} cannot be used: {problem.strerror}",
-            "make the folder one that this user may write, on a disk with room, then try again",
-        ) from problem

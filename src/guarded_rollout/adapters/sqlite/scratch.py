@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded_rollout.adapters.sqlite import SqliteDatabase
+from guarded_rollout.adapters.sqlite.database import SqliteDatabase
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.ports import Control
 

@@ -1,0 +1,120 @@
+"""A dump in the place of the live file.
+
+Where there is a live file, its content is replaced by SQLite's backup API in one transaction: the
+locks of everybody else hold, a kill leaves a journal or a log that the next one who opens the
+file recovers, and a log of before comes earlier in the same log, so it cannot win. Where there is
+none, a whole file is put there by a rename, after the log of a file that is no more is gone.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guarded_rollout.adapters.sqlite import access
+from guarded_rollout.adapters.sqlite.dumps import PAGES_PER_STEP, Progress
+from guarded_rollout.adapters.whole_files import sync_folder
+from guarded_rollout.core.problems import Broken
+from guarded_rollout.ports import Control
+
+if TYPE_CHECKING:
+    from guarded_rollout.adapters.sqlite.database import SqliteDatabase
+
+
+def restore(database: "SqliteDatabase", dump: Path, control: Control) -> None:
+    """All at once, or everything stays as it was."""
+    with access.reading(dump, 0, copy=True) as source:
+        _check_whole(source, dump)
+        database.going_on(control)()
+        if database.there():
+            _replace(database, source, control)
+        else:
+            _put(database, dump, control)
+    control.say(f"{database.path.name} is what it was in the backup")
+
+
+def _check_whole(source: sqlite3.Connection, dump: Path) -> None:
+    """A file that was cut off would go in as it is."""
+    ((pages,),) = source.execute("PRAGMA page_count")
+    ((page_size,),) = source.execute("PRAGMA page_size")
+    if pages == 0 or access.size(dump) != pages * page_size:
+        raise Broken(
+            f"{dump} is damaged: it has {access.size(dump)} bytes, not {pages * page_size}",
+            "do not restore it; use another backup, and check the disk",
+        )
+
+
+def _replace(database: "SqliteDatabase", source: sqlite3.Connection, control: Control) -> None:
+    progress = Progress("restoring", database, control, database.clock.monotonic())
+
+    def step(status: int, remaining: int, total: int) -> None:
+        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise access.locked(database.path, database.wait_seconds)  # else it asks for ever
+        if status != sqlite3.SQLITE_DONE:  # then it is in, and too late to stop
+            progress(status, remaining, total)
+
+    with (
+        access.writing(database.path, database.wait_seconds) as live,
+        _room_for_pages(live, source),
+    ):
+        source.backup(live, pages=PAGES_PER_STEP, progress=step)
+
+
+@contextmanager
+def _room_for_pages(live: sqlite3.Connection, source: sqlite3.Connection) -> Iterator[None]:
+    """A log cannot take pages of another size: then there is none while inside.
+
+    Afterwards the log is emptied, also of what did not get in. It stays where a reader of before
+    still needs it, or where the disk is full: nobody takes what is in it for another's.
+    """
+    ((mode,),) = live.execute("PRAGMA journal_mode")
+    sizes = {connection.execute("PRAGMA page_size").fetchone() for connection in (live, source)}
+    unlogged = mode == "wal" and len(sizes) > 1
+    if unlogged:
+        live.execute("PRAGMA journal_mode = DELETE").fetchone()
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            if unlogged:
+                live.execute("PRAGMA journal_mode = WAL").fetchone()
+            live.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def _put(database: "SqliteDatabase", dump: Path, control: Control) -> None:
+    whole = database.scratch("restore")
+    real = database.path.resolve()
+    try:
+        whole.fill(dump, control)
+        _sync(whole.path)
+        _owned_like_its_folder(whole.path, real.parent)
+        database.going_on(control)()
+        for suffix in access.COMPANIONS:
+            access.beside(real, suffix).unlink(missing_ok=True)
+        sync_folder(real.parent)
+        whole.path.replace(real)
+        sync_folder(real.parent)
+    except OSError as error:
+        raise Broken(
+            f"{dump} could not be put at {real}: {error.strerror}",
+            f"check the folder {real.parent}",
+        ) from error
+    finally:
+        whole.discard()
+
+
+def _owned_like_its_folder(file: Path, folder: Path) -> None:
+    """What root puts there, the service must be able to open."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
+
+
+def _sync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

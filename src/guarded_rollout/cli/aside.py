@@ -1,0 +1,47 @@
+"""Commands for rows that a restore set aside."""
+
+import argparse
+
+from guarded_rollout.cli.screen import OnScreen
+from guarded_rollout.cli.spec import spec_or_frozen
+from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.fact_text import lost_lines
+from guarded_rollout.core.problems import NeedsPerson
+from guarded_rollout.engine.restoring import counted
+
+
+def reapply(args: argparse.Namespace) -> int:
+    """`rollout backup reapply`: what does not fit stays out, and is told."""
+    places, screen = Places(args.root), args.screen
+    journal = open_journal(places, look_only=True)
+    spec = spec_or_frozen(args, places, journal, screen)
+    ports = open_ports(places, spec, journal)
+    file = ports.root / args.file
+    with ports.aside.read(file, args.env) as (note, changes):
+        screen.line(f"{args.file}: set aside by {note.by} before {note.backup} was put back")
+        if args.dry_run:
+            rows = counted(changes)
+            screen.lines([f"  {text}" for text in lost_lines(rows)])
+            screen.line("dry run: nothing was changed")
+            screen.document({"dry_run": True, "file": args.file, "rows": rows})
+            return 0
+        applied = ports.database.apply(changes, OnScreen(screen))
+    screen.line(
+        f"  {applied.added} rows added, {applied.changed} changed, {applied.removed} removed"
+    )
+    screen.lines([f"  left out: {text}" for text in applied.conflicts])
+    screen.document(
+        {
+            "file": args.file,
+            "added": applied.added,
+            "changed": applied.changed,
+            "removed": applied.removed,
+            "conflicts": list(applied.conflicts),
+        }
+    )
+    if applied.conflicts:
+        raise NeedsPerson(
+            f"{len(applied.conflicts)} rows of {args.file} do not fit any more; the others are in",
+            "each is named above with the reason; the file keeps them",
+        )
+    return 0

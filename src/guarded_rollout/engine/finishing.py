@@ -1,0 +1,46 @@
+"""The deeds after the watch: the old version goes, what is old is pruned, people get a report."""
+
+from guarded_rollout.core.facts import Outcome
+from guarded_rollout.core.retention import expired
+from guarded_rollout.engine.launching import arm_of
+from guarded_rollout.engine.order import Order
+from guarded_rollout.engine.record import write_report
+from guarded_rollout.engine.situation import releases_in_use
+from guarded_rollout.ports import Control, Ports, Route
+
+
+def retire(order: Order, ports: Ports, _: Control) -> Outcome:
+    """The old version answers what it has begun, then stops."""
+    plan = order.plan
+    seconds = plan.spec.service.drain_seconds
+    ports.traffic.route(Route(arm_of(ports, plan.candidate), None, order.fence))
+    stopped = []
+    for release in ports.target.started(plan.spec.service.name):
+        if release != plan.candidate:
+            ports.traffic.drain(release.name, seconds)
+            ports.target.stop(release, seconds)
+            stopped.append(release.name)
+    return {"stopped": stopped}
+
+
+def prune(order: Order, ports: Ports, _: Control) -> Outcome:
+    environment = order.plan.spec.environment
+    old = expired(
+        ports.archive.backups(), environment.name, ports.clock.now(), environment.retention_days
+    )
+    for backup in old:
+        ports.archive.remove(backup)
+    ports.traffic.tidy()
+    used = releases_in_use(ports.journal)
+    service = order.plan.spec.service.name
+    unused = [release for release in ports.builder.releases(service) if release not in used]
+    for release in unused:
+        ports.builder.remove(release)
+    return {
+        "backups": [backup.file for backup in old],
+        "releases": [release.name for release in unused],
+    }
+
+
+def report(order: Order, ports: Ports, _: Control) -> Outcome:
+    return {"files": [str(file) for file in write_report(ports, order.rollout)]}

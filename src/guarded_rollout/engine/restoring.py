@@ -1,0 +1,139 @@
+"""A backup takes the database's place: nobody writes, nothing is lost, everything is announced.
+
+CLOSE: users get 503, both releases stop. SET_ASIDE: the rows that the backup does not have go
+into a file, and the whole database into a safety snapshot. RESTORE: the backup's dump is put in
+place, and compared.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from guarded_rollout.core.changes import Change, Record, changes
+from guarded_rollout.core.facts import Outcome
+from guarded_rollout.core.problems import Broken, NotPossible
+from guarded_rollout.core.retention import Backup
+from guarded_rollout.engine.drill import differences
+from guarded_rollout.engine.order import Order, backup_file
+from guarded_rollout.engine.returning import patience
+from guarded_rollout.ports import (
+    AsideNote,
+    BackupRequest,
+    Control,
+    Database,
+    Ports,
+    Route,
+)
+
+PURPOSE = "aside"
+
+
+def close(order: Order, ports: Ports, _: Control) -> Outcome:
+    """No traffic, no writers. From here to the return users get 503."""
+    ports.traffic.start()
+    ports.traffic.route(Route(None, None, order.fence))
+    stopped = []
+    for release in ports.target.started(order.plan.spec.service.name):
+        seconds = patience(order, ports, release)
+        ports.traffic.drain(release.name, seconds)
+        ports.target.stop(release, seconds)
+        stopped.append(release.name)
+    return {"stopped": stopped, "at": ports.clock.now()}
+
+
+def set_aside(order: Order, ports: Ports, control: Control) -> Outcome:
+    """The rows that the backup does not have, in a file; then the whole, in a snapshot."""
+    environment = order.plan.spec.environment
+    if not ports.database.exists():
+        return {"file": None, "rows": {}, "snapshot": None}
+    note = AsideNote(
+        service=order.plan.spec.service.name,
+        environment=environment.name,
+        backup=str(backup_file(order, ports).relative_to(ports.root)),
+        schema=ports.database.revision(),
+        at=ports.clock.now(),
+        by=order.by,
+    )
+    with since(ports, environment.name, backup_file(order, ports), control) as found:
+        kept = ports.aside.keep(note, found, control)
+    request = BackupRequest(
+        environment=environment.name,
+        release=order.plan.candidate.name,
+        by=order.by,
+        reason=f"before {order.rollout} puts {note.backup} in place",
+        files=environment.config_files + environment.data_dirs,
+        safety=True,
+    )
+    snapshot = ports.archive.create(request, ports.database, control)
+    return {
+        "file": kept.file,
+        "sha256": kept.sha256,
+        "rows": {table: dict(counts) for table, counts in kept.rows.items()},
+        "snapshot": snapshot.file,
+    }
+
+
+def restore(order: Order, ports: Ports, control: Control) -> Outcome:
+    """Put the backup's dump in the database's place, then compare what is there now."""
+    environment = order.plan.spec.environment.name
+    file = backup_file(order, ports)
+    with ports.archive.unpacked(file, environment, ports.database) as found:
+        dump = _dump(found.dump, found.backup)
+        control.say(f"putting {found.backup.file} in the database's place")
+        ports.database.restore(dump, control)
+        problems = differences(found.backup, ports.database, control)
+    if problems:
+        raise Broken(
+            f"the database is not what {found.backup.file} says: {'; '.join(problems)}",
+            "the safety snapshot has everything; another backup: rollout rollback --restore-data "
+            "--backup FILE",
+        )
+    return {"file": found.backup.file, "rows": dict(found.backup.rows)}
+
+
+@contextmanager
+def since(
+    ports: Ports, environment: str, file: Path, control: Control
+) -> Iterator[Iterator[Change]]:
+    """What changed in the database since the backup, table by table, streamed."""
+    with ports.archive.unpacked(file, environment, ports.database) as found:
+        dump = _dump(found.dump, found.backup)
+        scratch = ports.database.scratch(PURPOSE)
+        try:
+            control.say(f"comparing every row with {found.backup.file}")
+            scratch.fill(dump, control)
+            yield _changes(scratch, ports.database, control)
+        finally:
+            scratch.discard()
+
+
+def counted(found: Iterator[Change]) -> dict[str, dict[str, int]]:
+    """How many rows per table, and what happened to them."""
+    counts: dict[str, dict[str, int]] = {}
+    for change in found:
+        table = counts.setdefault(change.table, {})
+        table[change.what] = table.get(change.what, 0) + 1
+    return counts
+
+
+def _changes(before: Database, now: Database, control: Control) -> Iterator[Change]:
+    """Compared in the columns that both have. A table that the backup does not have is all new."""
+    old, new = before.tables(), now.tables() if now.exists() else {}
+    for table in new:
+        mine = tuple(new[table].columns)
+        shared = tuple(c for c in mine if c in old[table].columns) if table in old else mine
+        with ExitStack() as stack:
+            rows = stack.enter_context(now.records(table, shared, control))
+            was: Iterator[Record] = iter(())
+            if table in old:
+                was = stack.enter_context(before.records(table, shared, control))
+            yield from changes(table, was, rows)
+
+
+def _dump(dump: Path | None, backup: Backup) -> Path:
+    if dump is None:
+        raise NotPossible(
+            f"{backup.file} holds no database: nothing can be put back from it",
+            "name one that was made after the first deploy: --backup FILE",
+        )
+    return dump

@@ -1,0 +1,190 @@
+"""Somebody writes all the time; whatever way is gone back, no acknowledged write is missing.
+
+The ledger is outside the system: it counts what users were promised. Every story begins and ends
+with the first release serving on its own schema.
+"""
+
+import json
+
+import pytest
+from ledger import Ledger
+from notebook_site import Builds, Notebook, shared
+from schema_releases import RECIPES
+from site_of_ours import ENVIRONMENT, since_start
+
+pytestmark = pytest.mark.slow
+
+OLD = RECIPES["first"].version
+BACK = ("rollback", "--reason", "a story", "--force")
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory) -> Builds:
+    """Every release is made once."""
+    return shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="class")
+def site(request, builds):
+    """The first release serves on the class's kind of database."""
+    server = request.getfixturevalue("postgres_server") if request.cls.on_postgres else None
+    with pytest.MonkeyPatch.context() as patch, Notebook(builds, server, watch="20s") as ours:
+        for name in ("PGPASSWORD", "PG_BIN"):
+            patch.setenv(name, ours.env.get(name, ""))
+        ours.first()
+        yield ours
+    if server is not None:
+        server.drop_made()
+
+
+@pytest.fixture
+def ledger(site, request):
+    """It has some entries before anything happens."""
+    with Ledger(site.port, request.node.name) as ours:
+        ours.more(OLD)
+        yield ours
+
+
+def nothing_is_missing(site, ledger):
+    """Each acknowledged entry is there, with its one visit; nothing is there that nobody sent."""
+    ledger.stop()
+    there = site.refs()
+    missing = ledger.acknowledged.keys() - there
+    assert not missing, sorted(missing)[:5]
+    mine = {ref for ref in there if ref.startswith(ledger.name)}
+    assert mine <= ledger.acknowledged.keys() | ledger.unanswered
+    visits = [ref for (ref,) in site.query("SELECT ref FROM visits")]
+    assert sorted(ref for ref in visits if ref in mine) == sorted(mine)
+
+
+def steps(site):
+    """The steps that the newest rollout has done."""
+    return [body["step"] for kind, body in since_start(site.facts()) if kind == "step-done"]
+
+
+def set_aside(site):
+    """(the file, the rows that were added: per table the values)."""
+    outcome = site.outcome("set-aside")
+    lines = (site.root / outcome["file"]).read_text().splitlines()[1:]
+    changes = [json.loads(line) for line in lines]
+    assert all(change["before"] is None for change in changes), "the notebook only adds rows"
+    added = {}
+    for change in changes:
+        added.setdefault(change["table"], []).append(change["now"])
+    assert outcome["rows"] == {table: {"added": len(rows)} for table, rows in added.items()}
+    return outcome["file"], added
+
+
+class Stories:
+    """Each way back on one kind of database."""
+
+    on_postgres = False
+
+    def test_a_bad_release_goes_back_by_itself(self, site, ledger):
+        """Its migration stays, traffic goes back."""
+        site.builds.put("failing", site.root)
+        source = site.builds.source("failing")
+        report = site.told("deploy", "--source", source, code=2)
+        assert "extractionFailureRate" in report["reason"]
+        assert "return" in steps(site)
+        assert "unmigrate" not in steps(site)
+        ledger.more(OLD)
+        assert ledger.count(RECIPES["failing"].version)
+        nothing_is_missing(site, ledger)
+        assert site.ports().database.revision() == "0002"
+        site.down("failing")
+
+    def test_a_person_takes_a_good_release_back(self, site, ledger):
+        """A flip of traffic: not even a refused write."""
+        site.promoted("expand")
+        ledger.more(RECIPES["expand"].version)
+        site.told(*BACK)
+        ledger.more(OLD)
+        nothing_is_missing(site, ledger)
+        assert ledger.refused == {}
+        assert site.ports().database.revision() == "0002"
+        site.down("expand")
+
+    def test_the_schema_goes_down_too(self, site, ledger):
+        """Traffic goes first: the old release lives with both."""
+        site.promoted("expand")
+        ledger.more(RECIPES["expand"].version)
+        site.told(*BACK, "--schema-down")
+        done = steps(site)
+        assert done.index("return") < done.index("unmigrate")
+        ledger.more(OLD)
+        nothing_is_missing(site, ledger)
+        assert site.ports().database.revision() == "0001"
+
+    def test_the_schema_goes_down_first_where_the_old_release_needs_it(self, site, ledger):
+        """Refused, allowed by a person, and taken back: what was acknowledged is there."""
+        source = site.builds.source("rename")
+        site.builds.put("rename", site.root)
+        refused = site.told("deploy", "--source", source, code=1)
+        assert "--forward-only" in refused["reason"]
+        site.promoted("rename", "--forward-only", "a story")
+        ledger.more(RECIPES["rename"].version)
+        site.told(*BACK)
+        done = steps(site)
+        assert done.index("unmigrate") < done.index("return")
+        ledger.more(OLD)
+        nothing_is_missing(site, ledger)
+        assert site.ports().database.revision() == "0001"
+
+    def test_a_backup_takes_the_databases_place(self, site, ledger):
+        """Exactly the announced rows are set aside; reapplied, all that was promised is there."""
+        new = RECIPES["add-column"].version
+        site.promoted("add-column")
+        ledger.more(new)
+        told = site.told("rollback", "--restore-data", "--dry-run")["lost"]
+        assert told["entries"]["added"] >= 20
+        assert told.keys() == {"entries", "visits"}
+        site.told(*BACK, "--restore-data")
+        ledger.more(OLD)
+        ledger.stop()
+        assert steps(site)[:3] == ["close", "set-aside", "restore"]
+        assert site.ports().database.revision() == "0001"
+        file, added = set_aside(site)
+        assert len(added["entries"]) == len(added["visits"])
+        assert len(added["entries"]) >= told["entries"]["added"]
+        self.only_what_was_set_aside_is_missing(site, ledger, added)
+        site.told("backup", "reapply", file)
+        nothing_is_missing(site, ledger)
+
+    @staticmethod
+    def only_what_was_set_aside_is_missing(site, ledger, added):
+        """The ledger minus what is there is what the file has, to the row."""
+        aside = {row["ref"] for row in added["entries"]}
+        mine = {ref for ref in aside if not ref.startswith("smoke-")}
+        gone = ledger.acknowledged.keys() - site.refs()
+        assert mine & ledger.acknowledged.keys() == gone
+        assert mine - gone <= ledger.unanswered
+        assert {row["ref"] for row in added["visits"]} == aside
+
+    def test_where_there_is_no_other_way_a_live_rollout_is_put_back_by_its_backup(
+        self, site, ledger
+    ):
+        """A rollback without the flag is refused; with it the rows lie in file and snapshot."""
+        new = RECIPES["irreversible-rename"].version
+        site.begin("irreversible-rename", "--forward-only", "a story")
+        ledger.more(new)
+        refused = site.rollout(*BACK, "--env", ENVIRONMENT)
+        assert refused.returncode == 1, refused.stdout
+        assert "--restore-data" in refused.stderr
+        assert site.status()["active"]["phase"] in {"watching", "holding"}
+        site.told(*BACK, "--restore-data")
+        ledger.more(OLD)
+        ledger.stop()
+        assert site.ports().database.revision() == "0001"
+        _, added = set_aside(site)
+        self.only_what_was_set_aside_is_missing(site, ledger, added)
+
+
+class TestOnSqlite(Stories):
+    """SQLite."""
+
+
+class TestOnPostgres(Stories):
+    """A real PostgreSQL."""
+
+    on_postgres = True
