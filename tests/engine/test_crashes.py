@@ -2,8 +2,10 @@
 
 import pytest
 
+from guarded_rollout.core.plan import Kind, Step, Way, Wish
 from guarded_rollout.core.problems import Broken
 from guarded_rollout.core.state import Phase
+from guarded_rollout.engine.situation import backup_to_restore
 from guarded_rollout.testing import examples
 from guarded_rollout.testing.fakes import ports_of
 
@@ -90,3 +92,42 @@ def test_a_guard_that_dies_inside_an_effect_changes_no_ending(settled, verb):
     del settled.world.fails[verb]
     assert settled.drive(rollout).phase is Phase.DONE
     assert settled.world.serving() == examples.NEW.name
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the fact", "after the fact"])
+def test_a_guard_that_dies_in_a_restore_loses_no_row(advancing, after):
+    """Every fact in turn; the rows are in the file of the first attempt that was done."""
+    assert advancing.deploy().phase is Phase.DONE
+    advancing.world.things = {"1": "a", "9": "late"}
+    wish = Wish(backup_to_restore(advancing.journal, "production"), way=Way.RESTORE)
+    rollout = advancing.begin(Kind.ROLLBACK, wish=wish)
+    for cut_at in range(1, 40):
+        fragile = ports_of(advancing.world, Fragile(advancing.journal, cut_at % 4 + 1, after=after))
+        try:
+            advancing.drive(rollout, ports=fragile)
+        except PowerCut:
+            continue
+        else:
+            break
+    state = advancing.drive(rollout)
+    assert state.phase is Phase.ROLLED_BACK
+    assert advancing.world.things == {"1": "a", "2": "b", "3": "c"}
+    aside = state.outcomes[Step.SET_ASIDE]
+    assert aside["rows"] == {"things": {"added": 1, "removed": 2}}
+    assert advancing.world.scratches == {}
+
+
+@pytest.mark.parametrize("verb", ["set-aside", "snapshot", "restore", "fill"])
+def test_a_guard_that_dies_inside_a_restore_loses_no_row(advancing, verb):
+    """The database is the old one or the backup, and the next guard goes on."""
+    assert advancing.deploy().phase is Phase.DONE
+    advancing.world.things = {"1": "a", "9": "late"}
+    wish = Wish(backup_to_restore(advancing.journal, "production"), way=Way.RESTORE)
+    rollout = advancing.begin(Kind.ROLLBACK, wish=wish)
+    advancing.world.fails[verb] = PowerCut()
+    with pytest.raises(PowerCut):
+        advancing.drive(rollout)
+    del advancing.world.fails[verb]
+    state = advancing.drive(rollout)
+    assert state.phase is Phase.ROLLED_BACK
+    assert state.outcomes[Step.SET_ASIDE]["rows"] == {"things": {"added": 1, "removed": 2}}

@@ -69,7 +69,7 @@ def kill_twice(site, source, reached, again):
     return site.rollout("resume", "--env", "production", "--json")
 
 
-@pytest.mark.parametrize("step", ["backup", "migrate", "shift", "watch", "retire"])
+@pytest.mark.parametrize("step", ["backup", "rehearse", "migrate", "shift", "watch", "retire"])
 def test_a_good_release_is_promoted_though_its_guard_is_killed_twice(step, newer_schema):
     """At the step, and again at its second attempt; users notice nothing."""
     with Site(watch="12s", gates=None) as site:
@@ -107,6 +107,30 @@ def test_a_bad_release_goes_back_though_its_guard_is_killed_twice_on_the_way(rel
         nothing_half_done(site, OLD)
 
 
+@pytest.mark.parametrize("step", ["close", "set-aside", "restore", "return"])
+def test_a_restore_ends_though_its_guard_is_killed_twice(step, newer_schema):
+    """The old release on the old schema, with the backup's rows; what was since is in the file."""
+    with Site(watch="6s", gates=None) as site:
+        promote_first(site)
+        with Load(site.port, threads=1, pause=0.02):
+            done = site.rollout("deploy", "--env", "production", "--source", newer_schema)
+        assert done.returncode == 0, done.stdout + done.stderr
+        again = ("--force", "--restore-data", "--detach", "--reason", "rows are damaged")
+        done = site.rollout("rollback", "--env", "production", *again)
+        assert done.returncode == 0, done.stderr
+        site.wait_for(began(step))
+        kill_guard(site)
+        done = site.rollout("resume", "--env", "production", "--detach")
+        assert done.returncode == 0, done.stderr
+        site.wait_for(lambda facts: attempts(facts, step) >= 2 or began(step, "step-done")(facts))
+        kill_guard(site)
+        done = site.rollout("resume", "--env", "production", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert site.serving() == OLD
+        nothing_half_done(site, OLD)
+        assert list((site.root / "backups").glob("set-aside_*.jsonl"))
+
+
 def nothing_half_done(site, version):
     """One release runs, every replica of it; the chain holds; no backup is half written."""
     status = site.status()
@@ -114,6 +138,8 @@ def nothing_half_done(site, version):
     assert {r["release"].split("-")[0] for r in status["replicas"]} == {version}
     assert all(r["alive"] for r in status["replicas"])
     assert site.rollout("audit", "verify").returncode == 0
+    assert not list((site.root / "data").rglob("*rehearse*")), "a scratch database is left"
+    assert not [p for p in site.processes().values() if "trials" in p], "a trial still runs"
     zips = sorted((site.root / "backups").glob("dhash_*.zip"))
     for file in zips:
         done = site.rollout("backup", "verify", "--env", "production", file)

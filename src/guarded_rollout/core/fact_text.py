@@ -125,6 +125,7 @@ def _more_lines(step: Step, outcome: dict[str, Any]) -> list[str]:
                 *(f"  {text}" for text in lost_lines(outcome["rows"])),
                 f"  rows  {outcome['file']}",
                 f"  all   {outcome['snapshot']}",
+                f"  -> {outcome['reapply']}",
             ]
         case _:
             return []

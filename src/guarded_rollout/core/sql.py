@@ -45,6 +45,11 @@ class Statement:
     tokens: tuple[Token, ...]
 
 
+def normal(sql: str) -> str:
+    """The SQL without what does not matter: spaces, comments, needless quotes, case of words."""
+    return " ; ".join(" ".join(t.text for t in one.tokens) for one in statements(sql))
+
+
 def statements(sql: str) -> tuple[Statement, ...]:
     """Every statement that is not empty, in order. Nothing raises, however odd the SQL is."""
     found: list[Statement] = []

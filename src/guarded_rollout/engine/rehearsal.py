@@ -21,6 +21,7 @@ from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.schema_safety import breaks_old_release, refused
 from guarded_rollout.core.spec import Migrations, Release
+from guarded_rollout.core.sql import normal
 from guarded_rollout.engine.drill import differences
 from guarded_rollout.engine.launching import built_release, launch
 from guarded_rollout.engine.order import Order, backup_file
@@ -29,6 +30,7 @@ from guarded_rollout.engine.smoke import must_pass
 from guarded_rollout.ports import Address, Built, Control, Migrator, Ports, Ran, Scratch, Table
 
 PURPOSE = "rehearse"
+SHOWN = 200
 MARK = ("GUARDED_ROLLOUT_REHEARSAL", "1")
 """In the environment of a release on trial: send no mail, call nobody."""
 
@@ -129,8 +131,9 @@ class _Moves:
             self.migrator.down(self.built, self.migrations, self.came_from, self.control)
         except Broken as broken:
             return broken.why.what
-        differ = sorted(set(self.schema) ^ set(self.scratch.schema()))
-        return f"the way down leaves another schema: {'; '.join(differ[:3])}" if differ else None
+        differ = sorted({*map(normal, self.schema)} ^ {*map(normal, self.scratch.schema())})
+        shown = "; ".join(f"{text[:SHOWN]}..." if len(text) > SHOWN else text for text in differ)
+        return f"the way down leaves another schema: {shown}" if differ else None
 
 
 @dataclass(slots=True)
@@ -195,4 +198,4 @@ class _Rehearsal:
         ready = launch(self.ports, spec, built, self.moves.scratch)
         with self.ports.stage.try_out(replace(ready, env=(*ready.env, MARK))) as trial:
             wait_for_trial(self.ports, spec, whom, trial, self.control)
-            must_pass(self.ports, spec, Address(socket=trial.socket()), whom)
+            must_pass(self.ports, spec, Address(socket=trial.socket()), whom, trial.log())

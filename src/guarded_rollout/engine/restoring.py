@@ -70,6 +70,7 @@ def set_aside(order: Order, ports: Ports, control: Control) -> Outcome:
         "sha256": kept.sha256,
         "rows": {table: dict(counts) for table, counts in kept.rows.items()},
         "snapshot": snapshot.file,
+        "reapply": f"rollout backup reapply --env {environment.name} {kept.file}",
     }
 
 

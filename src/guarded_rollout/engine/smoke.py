@@ -63,13 +63,17 @@ def smoke(
     )
 
 
-def must_pass(ports: Ports, spec: Spec, address: Address, whom: str) -> None:
-    """The critical checks. Broken names those that fail."""
+def must_pass(
+    ports: Ports, spec: Spec, address: Address, whom: str, log: Path | None = None
+) -> None:
+    """The critical checks. Broken names those that fail, and where to read on."""
     results = smoke(ports.web, ports.root, spec.service, address)
     failed = [result for result in results if result.problem is not None]
     if failed:
         told = "; ".join(f"{result.check}: {result.problem}" for result in failed)
         raise Broken(
             f"{len(failed)} of {len(results)} smoke checks failed on {whom}: {told}",
-            f"read the logs of {spec.service.name}: rollout status --env {spec.environment.name}",
+            f"read {log}"
+            if log
+            else f"rollout status --env {spec.environment.name} names its logs",
         )
