@@ -267,7 +267,9 @@ class Database(Protocol):
         """Bring set-aside changes back, in one transaction; what does not fit is a conflict.
 
         Added: inserted where the key is free. Changed and removed: where the row still is what it
-        was before. Columns and tables that are not there are conflicts too.
+        was before. Columns and tables that are not there are conflicts too. What already is as it
+        should be counts as having come back. Without a primary key nothing tells that a row came
+        back already: such rows double when they are asked for twice.
         """
 
     def restore(self, dump: Path, control: Control) -> None:

@@ -44,6 +44,13 @@ ROLLOUT = SMALLEST.replace(
 
 OUTCOMES = {
     Step.BACKUP: {"file": "backups/b.zip", "size": 1, "verified": True},
+    Step.REHEARSE: {
+        "pending": False,
+        "ways": ["flip", "restore"],
+        "because": {},
+        "restored": None,
+        "note": "there is no database yet",
+    },
     Step.MIGRATE: {"from": None, "to": None, "moved": False},
     Step.SHIFT: {"to": NEW.name, "at": 1.0},
     Step.RETURN: {"to": OLD.name, "at": 1.0},
@@ -59,7 +66,15 @@ def done(*steps):
         yield StepDone(step, OUTCOMES.get(step, {}))
 
 
-FORWARD = (Step.PREFLIGHT, Step.BUILD, Step.BACKUP, Step.START, Step.SMOKE, Step.SHIFT)
+FORWARD = (
+    Step.PREFLIGHT,
+    Step.BUILD,
+    Step.BACKUP,
+    Step.REHEARSE,
+    Step.START,
+    Step.SMOKE,
+    Step.SHIFT,
+)
 FINISH = (Step.RETIRE, Step.PRUNE, Step.REPORT)
 BACK = (Step.RETURN, Step.STOP_CANDIDATE, Step.CONFIRM, Step.SMOKE_BASELINE, Step.REPORT)
 BREACH = Judged(

@@ -1,6 +1,6 @@
 """What every adapter of ports.Database keeps: looking, copying, proving, trying out.
 
-`test_database_changes.py` beside this file has the rest. A new adapter adds itself to
+The files `test_database_*.py` beside this one have the rest. A new adapter adds itself to
 `database_kinds.py`.
 """
 

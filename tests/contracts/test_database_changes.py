@@ -1,100 +1,25 @@
-"""What every adapter of ports.Database keeps: records, changes that come back, restore.
+"""What every adapter of ports.Database keeps: changes that come back.
 
 `test_database.py` beside this file has the rest.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from database_kinds import NAMES, kind_of
+from database_shop import WRITES, differences, records, shop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guarded_rollout.core.changes import Change, Record, changes, order
-from guarded_rollout.core.problems import BadInput, Broken, Interrupted, Problem
+from guarded_rollout.core.changes import Change, changes
+from guarded_rollout.core.problems import Interrupted
 from guarded_rollout.ports import Applied, Database
 from guarded_rollout.testing.control import Told
-
-ODD = "it's \"odd\"\t\n\r\\.\\N 'ä€😀' \x01\x7f  "
-VALUES = {
-    "a": (ODD, ODD.encode(), 0.1 + 0.2, 2**63 - 1, "2026-02-28 23:59:59.999999+00:00"),
-    "b": ("", b"", -0.0, -(2**63), "1970-01-01 00:00:00+00:00"),
-    "c": (None, None, None, None, None),
-    "d": ("NULL", bytes(range(256)), 5e-324, 0, "0001-01-01 00:00:00+00:00"),
-    "e": ("x" * 100_000, b"\0" * 3, 1.7976931348623157e308, 1, "9999-12-31 00:00:00+00:00"),
-    "f": ("None", b"NULL", float("inf"), 10, "2026-10-25 01:30:00+00:00"),
-    "ä": ("0", b"0", 1e16, 2, "2026-01-01 00:00:00+00:00"),
-    "\U0001f600": ("1.0", b"1.0", 1.0, 9, "2026-01-01 00:00:00.000001+00:00"),
-    "\uff61": ("1", b"1", 100.0, 99, "2026-01-01 00:00:00.1+00:00"),
-    "": (" ", b" ", -1.5, 100, "2026-01-01 00:00:00.12+00:00"),
-}
-WHOLE = ("name", "text", "bytes", "float", "big", "moment")
 
 
 @pytest.fixture(params=NAMES)
 def kind(request, tmp_path):
     return kind_of(request.param, tmp_path, request)
-
-
-def shop(kind) -> Database:
-    """A database with every kind of table that there is trouble with."""
-    database = kind.database()
-    words = kind.words
-    kind.run(
-        database,
-        "CREATE TABLE alembic_version (version_num TEXT)",
-        "INSERT INTO alembic_version VALUES ('0007')",
-        f"CREATE TABLE every (name TEXT PRIMARY KEY, text TEXT, bytes {words['bytes']}, "
-        f"float {words['float']}, big BIGINT, moment {words['moment']})",
-        # children are named before their parents
-        f"CREATE TABLE zebras (id {words['serial']}, name TEXT UNIQUE, stripes INTEGER NOT NULL "
-        "CHECK (stripes > 0), herd INTEGER REFERENCES zebras(id))",
-        f"CREATE TABLE ants (id {words['serial']}, zebra INTEGER NOT NULL REFERENCES zebras(id))",
-        'CREATE TABLE "odd "" name" ("a %b" INTEGER, "select" TEXT, "c""d" TEXT, '
-        'PRIMARY KEY ("select", "a %b"))',
-        "CREATE TABLE loose (a INTEGER, b TEXT)",
-        "CREATE TABLE sums (id INTEGER PRIMARY KEY, n INTEGER, "
-        "twice INTEGER GENERATED ALWAYS AS (n * 2) STORED)",
-    )
-    rows = [(name, *values) for name, values in VALUES.items()]
-    kind.write(database, "INSERT INTO every VALUES (?, ?, ?, ?, ?, ?)", rows)
-    herds = [(i, f"zebra {i}", i, None if i == 1 else i - 1) for i in range(1, 13)]
-    kind.write(database, "INSERT INTO zebras VALUES (?, ?, ?, ?)", herds)
-    kind.write(database, "INSERT INTO ants VALUES (?, ?)", [(i, i % 12 + 1) for i in range(1, 31)])
-    odd = [(i, text, f"{text}{i}") for i in (1, 2, 10, -1) for text in ("", "a", "A", "ä")]
-    kind.write(database, 'INSERT INTO "odd "" name" VALUES (?, ?, ?)', odd)
-    loose = [(1, "x"), (1, "x"), (None, "x"), (None, None), (None, None), (10, ""), (2, None)]
-    kind.write(database, "INSERT INTO loose VALUES (?, ?)", loose)
-    kind.write(database, "INSERT INTO sums (id, n) VALUES (?, ?)", [(1, 4), (2, None)])
-    # keys given by hand did not move what gives them out
-    for table, last in (("zebras", 12), ("ants", 30)):
-        kind.advance(database, table, last)
-    return database
-
-
-def columns(database: Database, table: str) -> tuple[str, ...]:
-    return tuple(database.tables()[table].columns)
-
-
-def records(database: Database, table: str, asked: Sequence[str] = ()) -> list[Record]:
-    asked = tuple(asked) or columns(database, table)
-    with database.records(table, asked, Told()) as found:
-        return list(found)
-
-
-def differences(before: Database, now: Database, only: Sequence[str] = ()) -> list[Change]:
-    """As a rollback makes them: table by table, by name."""
-    found = []
-    seen = before.tables()
-    for table in sorted(only or seen):
-        asked = tuple(seen[table].columns)
-        with (
-            before.records(table, asked, Told()) as left,
-            now.records(table, asked, Told()) as right,
-        ):
-            found += changes(table, left, right)
-    return found
 
 
 @pytest.fixture
@@ -106,99 +31,6 @@ def live(kind) -> Database:
 def dump(live, tmp_path):
     live.dump(tmp_path / "dump", Told())
     return tmp_path / "dump"
-
-
-WRITES = (
-    "INSERT INTO zebras (name, stripes, herd) VALUES ('new', 5, 12)",
-    "INSERT INTO zebras (name, stripes, herd) SELECT 'newer', 6, id FROM zebras WHERE name = 'new'",
-    "INSERT INTO ants (zebra) SELECT id FROM zebras WHERE name = 'newer'",
-    "UPDATE zebras SET stripes = 99, herd = NULL WHERE id = 3",
-    "UPDATE zebras SET herd = (SELECT id FROM zebras WHERE name = 'newer') WHERE id = 5",
-    "DELETE FROM ants WHERE zebra = 2",
-    "UPDATE zebras SET herd = NULL WHERE herd = 2",
-    "DELETE FROM zebras WHERE id = 2",
-    "UPDATE every SET text = 'now', big = NULL WHERE name = 'a'",
-    "INSERT INTO every SELECT 'copy', text, bytes, float, big, moment FROM every WHERE name = 'd'",
-    "DELETE FROM every WHERE name IN ('b', 'ä', '')",
-    'UPDATE "odd "" name" SET "c""d" = NULL WHERE "a %b" = 10',
-    """DELETE FROM "odd "" name" WHERE "select" = 'A'""",
-    'INSERT INTO "odd "" name" VALUES (3, \'ß\', NULL)',
-    "INSERT INTO loose VALUES (1, 'x'), (NULL, NULL), (3, 'y'), (3, 'y')",
-    "DELETE FROM loose WHERE a = 10 OR a IS NULL AND b = 'x'",
-    "INSERT INTO sums (id, n) VALUES (3, 8)",
-    "UPDATE sums SET n = 1 WHERE id = 2",
-)
-
-
-@pytest.mark.parametrize(
-    ("table", "key"),
-    [
-        ("every", ("name",)),
-        ("zebras", ("id",)),
-        ('odd " name', ("select", "a %b")),
-        ("loose", ("a", "b")),
-    ],
-)
-def test_records_come_in_the_order_of_their_keys(live, kind, table, key):
-    """All of them, each key once where there is a primary key."""
-    asked = columns(live, table)
-    found = records(live, table)
-    assert len(found) == live.rows()[table]
-    assert [one.key for one in found] == sorted((one.key for one in found), key=order)
-    assert all(set(one.values) == set(asked) for one in found)
-    assert all(len(one.key) == len(key) for one in found)
-    if table != "loose":
-        assert len({one.key for one in found}) == len(found)
-        assert all(one.key == tuple(one.values[part] for part in key) for one in found)
-
-
-def test_different_values_have_different_texts(live):
-    """Nothing, the empty one and the word NULL too; and all of it is text."""
-    for column in WHOLE:
-        texts = [one.values[column] for one in records(live, "every", ("name", column))]
-        assert len(set(texts)) == len(VALUES)
-        assert all(text is None or isinstance(text, str) for text in texts)
-        assert texts.count(None) == (0 if column == "name" else 1)
-
-
-def test_records_have_the_columns_that_were_asked_for_and_their_whole_key(live):
-    """Also when the key was not asked for."""
-    found = records(live, "zebras", ("stripes",))
-    assert len(found) == 12
-    assert {tuple(one.values) for one in found} == {("stripes",)}
-    assert len({one.key for one in found}) == 12
-
-
-def test_duplicates_in_a_table_without_a_key_all_come(live):
-    found = records(live, "loose")
-    assert len(found) == 7
-    assert len({one.key for one in found}) == 5
-    assert found[-1].key == (None, None)
-
-
-def test_records_are_of_the_moment_of_the_first(live, kind):
-    """Writers are not kept waiting, and what they write is not seen."""
-    rows = [(f"many {i}", i) for i in range(20_000)]
-    kind.write(live, "INSERT INTO every (name, big) VALUES (?, ?)", rows)
-    with live.records("every", ("big",), Told()) as found:
-        first = next(found)
-        kind.run(live, "DELETE FROM every")
-        assert len([first, *found]) == 20_000 + len(VALUES)
-    assert records(live, "every") == []
-
-
-def test_records_that_are_told_to_stop_stop(live):
-    with (
-        pytest.raises(Interrupted),
-        live.records("every", ("big",), Told(after=0)) as found,
-    ):
-        list(found)
-
-
-@pytest.mark.parametrize(("table", "column"), [("nowhere", "id"), ("every", "nothing")])
-def test_records_of_what_is_not_there_are_refused(live, table, column):
-    with pytest.raises(BadInput, match=f"{table}|{column}"), live.records(table, (column,), Told()):
-        pass
 
 
 def test_what_was_written_since_a_dump_comes_back_after_a_restore(live, kind, dump):
@@ -371,61 +203,6 @@ def test_apply_that_is_told_to_stop_changes_nothing(live, kind):
 
 def test_no_changes_are_applied_to_the_full(live):
     assert live.apply([], Told()) == Applied(0, 0, 0)
-
-
-def test_a_dump_is_put_where_nothing_was(live, kind, dump):
-    """The same content, under another name."""
-    other = kind.database()
-    other.restore(dump, Told())
-    assert other.fingerprint(Told()) == live.fingerprint(Told())
-    assert other.schema() == live.schema()
-    assert kind.leftovers(other) == set()
-
-
-def test_a_restore_takes_away_what_came_since(live, kind, dump):
-    """Tables too; twice is the same as once."""
-    before, shape = live.fingerprint(Told()), live.schema()
-    kind.run(live, "CREATE TABLE later (id INTEGER)", "DROP TABLE loose", *WRITES[:3])
-    for _ in range(2):
-        live.restore(dump, Told())
-        assert live.fingerprint(Told()) == before
-        assert live.schema() == shape
-        assert kind.leftovers(live) == set()
-
-
-@pytest.mark.parametrize("damage", ["cut", "gone", "no dump"])
-def test_a_damaged_dump_is_not_restored(live, kind, dump, damage):
-    """Broken or BadInput; everything is as it was, and nothing is left."""
-    kind.run(live, *WRITES[:3])
-    before = live.fingerprint(Told())
-    victim = kind.files(dump)[0]
-    if damage == "cut":
-        victim.write_bytes(victim.read_bytes()[:-1000])
-    elif damage == "gone":
-        victim.unlink()
-    else:
-        dump = dump.with_name("nowhere")
-    with pytest.raises(Problem) as caught:
-        live.restore(dump, Told())
-    assert isinstance(caught.value, Broken | BadInput)
-    assert str(dump) in str(caught.value)
-    assert live.fingerprint(Told()) == before
-    assert kind.leftovers(live) == set()
-
-
-def test_a_restore_that_is_told_to_stop_changes_nothing(live, kind, dump):
-    """Whenever: or it was too late, and it is done."""
-    old = live.fingerprint(Told())
-    kind.run(live, *WRITES[:3])
-    new = live.fingerprint(Told())
-    for after in (0, 1, 2, 4):
-        try:
-            live.restore(dump, Told(after))
-        except Interrupted:
-            assert live.fingerprint(Told()) == new
-        else:
-            assert live.fingerprint(Told()) == old
-        assert kind.leftovers(live) == set()
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)

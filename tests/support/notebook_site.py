@@ -224,7 +224,11 @@ class Notebook(Site):
             rows = self.query("SELECT ref, note, pages FROM entries")
             entries = {ref: (note, pages) for ref, note, pages in rows}
         ((visits,),) = self.query("SELECT count(*) FROM visits")
-        return Look(tuple(self.ports().database.schema()), entries, visits)
+        # SQLite puts quotes around the name of a table that it renamed.
+        schema = (
+            " ".join(text.replace('"', "").split()) for text in self.ports().database.schema()
+        )
+        return Look(tuple(sorted(schema)), entries, visits)
 
     def scratches(self) -> list[str]:
         """Databases for trying things out that are still there."""

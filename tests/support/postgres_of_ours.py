@@ -85,7 +85,9 @@ class Server:
         self.control("start", "-w", "-t", "120", "-l", str(log), "-o", options)
 
     def stop(self) -> None:
-        self.control("stop", "-m", "immediate", "-w")
+        """At once, as if it crashed. Stopped already: no error."""
+        if (self.folder / "data" / "postmaster.pid").exists():
+            self.control("stop", "-m", "immediate", "-w")
 
     def control(self, *arguments: str) -> None:
         subprocess.run(

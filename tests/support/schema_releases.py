@@ -141,7 +141,7 @@ RECIPES = {
             '    entries.alter_column("pages", existing_type=sa.Integer, server_default=None)',
         ),
         ("INSERT INTO entries (ref, note) VALUES (:ref, :note)",),
-        "SELECT ref, note, 0 AS pages FROM entries",
+        "SELECT ref, note, 41 AS pages FROM entries",
         (RESTORE,),
         ((FLIP, "the old release still uses this column"), (DOWN, "entries")),
     ),

@@ -54,7 +54,7 @@ def _undo_live(args: argparse.Namespace, places: Places, journal: Journal, activ
     spec = plan_of(journal, active).spec
     _verify_named_backup(args, places, spec, journal)
     _check_live_way(args, active, state)
-    doing = f"roll back {active.rollout}"
+    doing = f"roll back {active.kind} {active.rollout}"
     document: dict[str, object] = {"rollout": active.rollout}
     if args.restore_data:
         file = backup_of(state)

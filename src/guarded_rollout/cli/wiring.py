@@ -163,7 +163,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
             database, url_variable(spec), folder / "logs", places.locks, clock
         ),
         lint=MigrationLint(dialect_of(database)),
-        archive=ZipArchive(places.root, clock, spec.service.name),
+        archive=ZipArchive(places.root, clock, spec.service.name, places.state / "checksums.json"),
         aside=AsideFiles(places.root),
         copies=CheckedCopies(places.root, spec.service.name, clock),
         web=HttpWeb(clock),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 Key = tuple[str | None, ...]
+Order = tuple[tuple[bool, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Change:
         return What.REMOVED if self.now is None else What.CHANGED
 
 
-def order(key: Key) -> tuple[tuple[bool, bytes], ...]:
+def order(key: Key) -> Order:
     """How keys are ordered: by their UTF-8 bytes, NULL last."""
     return tuple((part is None, (part or "").encode("utf-8", "surrogatepass")) for part in key)
 
@@ -53,23 +54,24 @@ def changes(table: str, before: Iterable[Record], now: Iterable[Record]) -> Iter
     left, right = _ordered(before), _ordered(now)
     old, new = next(left, None), next(right, None)
     while old is not None or new is not None:
-        if new is None or (old is not None and order(old.key) < order(new.key)):
+        if new is None or (old is not None and old[0] < new[0]):
             assert old is not None, "one of them is there"
-            yield Change(table, old.key, old.values, None)
+            yield Change(table, old[1].key, old[1].values, None)
             old = next(left, None)
-        elif old is None or order(new.key) < order(old.key):
-            yield Change(table, new.key, None, new.values)
+        elif old is None or new[0] < old[0]:
+            yield Change(table, new[1].key, None, new[1].values)
             new = next(right, None)
         else:
-            if old.values != new.values:
-                yield Change(table, new.key, old.values, new.values)
+            if old[1].values != new[1].values:
+                yield Change(table, new[1].key, old[1].values, new[1].values)
             old, new = next(left, None), next(right, None)
 
 
-def _ordered(records: Iterable[Record]) -> Iterator[Record]:
-    last: Record | None = None
+def _ordered(records: Iterable[Record]) -> Iterator[tuple[Order, Record]]:
+    last: Order | None = None
     for record in records:
-        if last is not None and order(record.key) < order(last.key):
-            raise ValueError(f"key {record.key} comes after {last.key}")
-        last = record
-        yield record
+        at = order(record.key)
+        if last is not None and at < last:
+            raise ValueError(f"key {record.key} comes out of its order")
+        last = at
+        yield at, record

@@ -37,7 +37,7 @@ STEP_TEXT = {
     Step.PRUNE: "remove expired backups and releases that no environment uses",
     Step.CLOSE: "take all traffic away and stop both releases: users get 503",
     Step.SET_ASIDE: "write the rows since the backup into a file, and a safety snapshot",
-    Step.RESTORE: "put the backup in the database's place, compare",
+    Step.RESTORE: "put the backup in the database's place",
     Step.UNMIGRATE: "migrate the schema down",
     Step.RETURN: "traffic back to the old version in one change",
     Step.STOP_CANDIDATE: "drain and stop the candidate",

@@ -132,14 +132,14 @@ def make_plan(
     looks_back = kind in {Kind.MONITOR, Kind.ROLLBACK}
     baseline = situation.previous if looks_back else situation.serving
     name = spec.environment.name
-    if looks_back and situation.serving is None:
-        raise NotPossible(
-            f"nothing is deployed in {name}", f"deploy first: rollout deploy --env {name}"
-        )
     if kind is Kind.ROLLBACK and baseline is None:
         raise NotPossible(
             f"{name} has no earlier release to go back to",
             f"deploy the version you want: rollout deploy --env {name} --source FOLDER",
+        )
+    if looks_back and situation.serving is None:
+        raise NotPossible(
+            f"nothing is deployed in {name}", f"deploy first: rollout deploy --env {name}"
         )
     if kind is Kind.ROLLBACK:
         _check_way(spec, situation, wish)

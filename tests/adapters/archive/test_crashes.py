@@ -158,7 +158,7 @@ def test_killed_at_points_of_making_a_safety_snapshot(tmp_path):
 
 def test_killed_at_points_of_making_a_postgresql_backup(tmp_path, postgres):
     """pg_dump ends with its maker."""
-    killed_everywhere(postgres_world(tmp_path, postgres), "create", 7)
+    killed_everywhere(postgres_world(tmp_path, postgres), "create", 4)
 
 
 def filled_everywhere(world, verb, most, how):
@@ -181,7 +181,7 @@ def filled_everywhere(world, verb, most, how):
                 assert "\n  -> " in answer["problem"], answer["problem"]
                 refused += 1
             clear(world)
-        assert refused > 5
+        assert refused > 0, "nothing was ever refused: the points are not real"
         assert made > 0, "the disk never filled up late enough"
 
 
@@ -197,7 +197,7 @@ def test_a_disk_that_fills_up_at_points_of_making_a_postgresql_backup(tmp_path, 
     """pg_dump's words come through."""
     world = postgres_world(tmp_path, postgres)
     with small_disk(world.root / "backups", 48):
-        filled_everywhere(world, "create", 7, "fill")
+        filled_everywhere(world, "create", 5, "fill")
 
 
 def test_files_that_may_not_grow_at_each_point_of_making_a_backup(tmp_path):
@@ -246,4 +246,4 @@ def test_a_drill_that_dies_at_each_point_leaves_nothing_for_long(tmp_path, how):
 @pytest.mark.parametrize("how", ["kill", "limit"])
 def test_a_postgresql_drill_that_dies_leaves_nothing_for_long(tmp_path, postgres, how):
     """The scratch database is dropped by the next one."""
-    drills_die_everywhere(postgres_world(tmp_path, postgres), 6, how, postgres)
+    drills_die_everywhere(postgres_world(tmp_path, postgres), 4, how, postgres)

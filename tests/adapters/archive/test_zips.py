@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -220,51 +219,6 @@ ZipArchive(root, SystemClock(), "dhash").create(
     SqliteDatabase(database, SystemClock()), Loud())
 print("made", flush=True)
 """
-
-# Names of functions that are not reached: the maker kills itself there.
-DEATHS = {
-    "first write of the dump": "import sqlite3; S.dump = lambda *a: die()",
-    "half a dump": "Loud.stopped = after(4)",
-    "packing": "Loud.stopped = after(12)",
-    "reading back": "M._read_back = lambda *a: die()",
-    "before publishing": "M._publish = lambda *a: die()",
-    "between checksum and zip": "making.sync = after(2)",
-    "after the zip": "making.sync = after(3)",
-}
-DIE = """
-import os
-from guarded_rollout.adapters.archive import making
-from guarded_rollout.adapters.archive.making import Making as M
-S = SqliteDatabase
-def die(): os.kill(os.getpid(), 9)
-def after(n):
-    left = [n]
-    def count(*a):
-        left[0] -= 1
-        return left[0] < 0 if left[0] else die()
-    return count
-"""
-
-
-@pytest.mark.parametrize("death", sorted(DEATHS))
-def test_a_maker_killed_at_a_chosen_moment_leaves_no_lie(root, archive, tmp_path, death):
-    """What verify accepts afterwards is whole; the next create sweeps the rest away."""
-    database = make(tmp_path / "big" / "it.db", 12_000)
-    done = subprocess.run(
-        [sys.executable, "-c", MAKER.format(extra=DIE + DEATHS[death]), root, database.path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert any(name.endswith(".partial") for name in listing(root))
-    left = archive.backups()
-    assert len(left) == (1 if death == "after the zip" else 0)
-    for backup in left:
-        assert archive.verify(Path(backup.file), "production", database) == backup
-    backup = archive.create(REQUEST, database, Quiet())
-    expected = {Path(b.file).name for b in (*left, backup)}
-    assert set(listing(root)) == expected | {f"{name}.sha256" for name in expected}
 
 
 def test_makers_killed_at_any_moment_leave_no_lie(root, archive, tmp_path):

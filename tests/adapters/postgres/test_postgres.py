@@ -16,6 +16,7 @@ import pytest
 from guarded_rollout.adapters.archive import ZipArchive
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.postgres import PostgresDatabase
+from guarded_rollout.adapters.postgres.content_file import FILE, Content, write
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted
 from guarded_rollout.engine.drill import Drill
 from guarded_rollout.ports import BackupRequest, Table
@@ -338,3 +339,45 @@ def test_a_substituted_backup_is_refused(filled, postgres, archive, tmp_path):
     shutil.copy(tmp_path / first.file, tmp_path / second.file)
     with pytest.raises(Broken, match="is not what was written"):
         drill(archive, filled).run(Path(second.file), Told())
+
+
+class Incomplete(PostgresDatabase):
+    """Its dump is intact, and says what it has; but the data of a table never went in."""
+
+    def dump(self, to, control):
+        dumped = super().dump(to, control)
+        shutil.rmtree(to)
+        tool = Path(os.environ["PG_BIN"]) / "pg_dump"
+        without = ("-Fd", "-Z0", "--exclude-table-data=images", f"--file={to}")
+        environment = {**os.environ, **self.access.tool_environment()}
+        subprocess.run([tool, *without], env=environment, check=True)
+        tables = {**self.fingerprint(control), "images": Table(0, "0" * 32)}
+        tables = {name: table for name, table in tables.items() if name != "images"}
+        write(to, Content(16, dumped.schema, tables))
+        return dumped
+
+
+def test_a_backup_without_a_tables_data_is_not_made(filled, archive):
+    """No checksum and no damage gives it away: it is counted when it is read back."""
+    incomplete = Incomplete(filled.access, filled.clock)
+    with pytest.raises(Broken, match="images: 300 written down, no table found"):
+        archive.create(REQUEST, incomplete, Told())
+    assert archive.backups() == ()
+
+
+def test_a_table_whose_data_are_missing_does_not_go_in(filled, tmp_path):
+    """The dump says itself what was there."""
+    copy = tmp_path / "copy"
+    filled.dump(copy, Told())
+    said = (copy / FILE).read_bytes()
+    shutil.rmtree(copy)
+    tool = Path(os.environ["PG_BIN"]) / "pg_dump"
+    environment = {**os.environ, **filled.access.tool_environment()}
+    without = ("-Fd", "-Z0", "--exclude-table-data=images", f"--file={copy}")
+    subprocess.run([tool, *without], env=environment, check=True)
+    (copy / FILE).write_bytes(said)
+    with pytest.raises(Broken, match="images has no rows, not 300"):
+        filled.prove(copy)
+    with pytest.raises(Broken, match="images has no rows, not 300"):
+        filled.restore(copy, Told())
+    assert filled.rows() == TABLES

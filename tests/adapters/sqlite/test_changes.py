@@ -1,4 +1,4 @@
-"""Changes that come back: SQLite's own kinds of tables, triggers, foreign keys, kills, full disks."""
+"""Changes that come back: kinds of tables, triggers, foreign keys, kills, full disks."""
 
 import os
 import signal
@@ -35,7 +35,8 @@ if limit := int(sys.argv[3]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if sys.argv[4] == "dies":
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-new = [Change("t", (str(i),), None, {"id": str(i), "x": "x'" + "ab" * 3000}) for i in range(2000, 4000)]
+value = "x'" + "ab" * 3000
+new = [Change("t", (str(i),), None, {"id": str(i), "x": value}) for i in range(2000, 4000)]
 old = [Change("t", (str(i),), {"id": str(i)}, None) for i in range(1, 100)]
 try:
     print(SqliteDatabase(Path(sys.argv[1]), SystemClock()).apply(old + new, Dies()))
@@ -213,6 +214,19 @@ def test_names_that_moved_from_row_to_row_come_back(story):
     )
 
 
+def test_places_that_all_moved_by_one_come_back(story):
+    """In a unique column, up and down."""
+    story.begin(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, up INT UNIQUE, down INT UNIQUE)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) "
+        "INSERT INTO t SELECT i, i, i FROM n",
+    )
+    story.there_and_back(
+        "UPDATE t SET up = -up - 1", "UPDATE t SET up = -up", "UPDATE t SET down = -down"
+    )
+    story.there_and_back("UPDATE t SET down = 1 - down")
+
+
 def test_a_conflict_does_not_keep_its_names_for_others(live):
     """Two rows that changed places in a unique column are told, and nothing is half done."""
     files.run(
@@ -232,10 +246,10 @@ def test_a_conflict_does_not_keep_its_names_for_others(live):
 
 FAMILY = (
     "CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
-    "CREATE TABLE children (a TEXT, b INT, parent INT REFERENCES Parents ON DELETE CASCADE, "
-    "PRIMARY KEY (a, b)) WITHOUT ROWID",
-    "CREATE TABLE toys (child_a, child_b, owner TEXT REFERENCES parents(name), "
-    "FOREIGN KEY (child_a, child_b) REFERENCES children(a, b) ON DELETE SET NULL)",
+    """CREATE TABLE children (a TEXT, b INT, parent INT REFERENCES Parents ON DELETE CASCADE,
+    PRIMARY KEY (a, b)) WITHOUT ROWID""",
+    """CREATE TABLE toys (child_a, child_b, owner TEXT REFERENCES parents(name),
+    FOREIGN KEY (child_a, child_b) REFERENCES children(a, b) ON DELETE SET NULL)""",
     "INSERT INTO parents VALUES (1, 'one'), (2, 'two')",
     "INSERT INTO children VALUES ('x', 1, 1), ('y', 1, 2)",
     "INSERT INTO toys VALUES ('x', 1, 'two'), ('y', 1, NULL), ('y', NULL, 'one')",
@@ -298,6 +312,30 @@ def test_a_row_that_pointed_to_nothing_before_is_nobodys_fault(live):
     applied = live.apply(aside, Told())
     assert (applied.added, len(applied.conflicts)) == (1, 1)
     assert "'lost, 1" in applied.conflicts[0]
+
+
+def test_whose_fault_it_is_need_not_be_sure(live):
+    """Keys that SQL finds equal and Python does not, and columns that were not set aside."""
+    files.run(
+        live.path,
+        "CREATE TABLE parents (name TEXT COLLATE NOCASE PRIMARY KEY)",
+        "CREATE TABLE toys (owner REFERENCES parents DEFAULT 'Y', parent REFERENCES parents, n)",
+        "INSERT INTO parents VALUES ('X'), ('Y')",
+        "INSERT INTO toys VALUES ('y', 'x', 1)",
+    )
+    aside = [
+        Change("parents", ("'X",), {"name": "'X"}, None),
+        Change("toys", ("'z", "2"), None, {"parent": "'z", "n": "2"}),
+        Change("toys", ("'y", "3"), None, {"parent": "'y", "n": "3"}),
+    ]
+    applied = live.apply(aside, Told())
+    assert (applied.added, applied.removed) == (1, 0)
+    assert [one.partition(": ")[2] for one in applied.conflicts] == [
+        "a row in toys may point to it",
+        "the row in parents that it points to is not there",
+    ]
+    assert files.read(live.path, "SELECT parent, n FROM toys") == [("x", 1), ("y", 3)]
+    assert files.read(live.path, "PRAGMA foreign_key_check") == []
 
 
 def test_a_type_that_changed_takes_the_same_digits_and_nothing_else(live):
@@ -368,12 +406,19 @@ def test_a_writer_that_holds_the_lock_makes_it_busy(tmp_path, mode):
     assert database.apply([change], Told()) == Applied(0, 0, 1)
 
 
-def test_changes_that_are_read_from_the_same_database_do_not_lock_it(tmp_path):
-    """They are set down before the first is applied."""
-    database = files.padded(tmp_path / "it.db", "delete", 2000)
-    with database.records("t", ("id",), Told()) as found:
-        away = (Change("t", record.key, record.values, None) for record in found)
-        assert database.apply(away, Told()) == Applied(0, 0, 2000)
+def test_a_reader_where_there_is_no_log_makes_it_busy(tmp_path):
+    """Before anything is written, and nothing is lost. With a log readers are in nobody's way."""
+    for mode in ("delete", "wal"):
+        database = files.padded(tmp_path / mode / "it.db", mode, 1000)
+        with database.records("t", ("id",), Told()) as found:
+            aside = [Change("t", record.key, record.values, None) for record in found]
+            if mode == "delete":
+                with pytest.raises(Busy):
+                    database.apply(aside, Told())
+                assert database.rows() == {"t": 1000}
+                continue
+            assert database.apply(aside, Told()) == Applied(0, 0, 1000)
+        assert database.rows() == {"t": 0}
 
 
 def test_what_goes_wrong_while_changes_are_read_changes_nothing(live):

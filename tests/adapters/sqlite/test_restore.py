@@ -168,7 +168,7 @@ def small_disk(folder: Path, size: int):
     try:
         yield
     finally:
-        subprocess.run(("umount", str(folder)), check=True)
+        subprocess.run(("umount", "--lazy", str(folder)), check=True)
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete", "nothing"])

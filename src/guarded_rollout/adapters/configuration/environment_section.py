@@ -100,7 +100,7 @@ def _site(name: str, section: Value) -> Site:
         synthetic_per_second=given(
             fields.get("synthetic_per_second"), lambda at: at.number(0, 1000, "requests"), 0.0
         ),
-        allow_forward_only=given(fields.get("allow_forward_only"), Value.flag, False),
+        allow_forward_only=given(fields.get("allow_forward_only"), Value.flag, default=False),
     )
 
 

@@ -51,7 +51,7 @@ def apply(
         ):
             known = shapes(connection)
             staged = stage(connection, _asking(changes, control, access), known)
-            groups = [group for group in staged.groups.values() if group.size]
+            groups = [group for group in staged.groups if group.size]
             related = kin(connection, {group.shape.label for group in groups})
             order = sorted(groups, key=lambda group: related.place(group.shape.label, group.what))
             with disarmed(connection, groups):
@@ -173,7 +173,7 @@ class _Applying:
 
 def _counted(staged: Staged, failed: list[_Failure]) -> Applied:
     counts = dict.fromkeys(What, 0)
-    for group in staged.groups.values():
+    for group in staged.groups:
         counts[group.what] += group.size
     for failure in failed:
         counts[failure.group.what] -= 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from guarded_rollout.adapters.postgres import content
 from guarded_rollout.adapters.postgres.access import Access
-from guarded_rollout.adapters.postgres.contents import Content, read, write
+from guarded_rollout.adapters.postgres.content_file import Content, read, write
 from guarded_rollout.adapters.postgres.sessions import Connection, connect, looking
 from guarded_rollout.adapters.postgres.tools import Quiet, find
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from guarded_rollout.adapters.postgres import contents, dumps
+from guarded_rollout.adapters.postgres import content_file, dumps
 from guarded_rollout.adapters.postgres.database import MAINTENANCE, PostgresDatabase
 from guarded_rollout.adapters.postgres.guests import check, cut_off, staying
 from guarded_rollout.adapters.postgres.likeness import liken
@@ -25,7 +25,6 @@ from guarded_rollout.ports import Control
 
 PURPOSE = "restore"
 DISPLACED = "displaced"
-_ATTEMPTS = 3
 _CUT_SECONDS = 0.05
 
 
@@ -63,7 +62,7 @@ def replace(database: PostgresDatabase, dump: Path, control: Control) -> None:
 def _fill(fresh: PostgresScratch, dump: Path, control: Control) -> None:
     dumps.restore(fresh, dump, control, dumps.IN_ITS_PLACE)
     control.say("comparing every table with what was written down")
-    contents.compare(dump, fresh.access, fresh.wait_seconds, control)
+    content_file.compare(dump, fresh.access, fresh.wait_seconds, control)
     connection = connect(fresh.access, fresh.wait_seconds)
     try:
         with (
@@ -85,20 +84,16 @@ def _swap(
     if control.stopped():
         raise Interrupted(f"the restore of {access} was told to stop", "start it again")
     control.say(f"putting it in the place of {access.name}; whoever is connected is cut off")
-    for _ in range(_ATTEMPTS):
+    with told(access, "cutting off and renaming"):
         try:
-            with told(access, "cutting off and renaming"):
-                return _renamed(helm, database, fresh)
-        except Problem as problem:
-            if not isinstance(problem.__cause__, errors.ObjectInUse):
-                raise
-    with told(access, "looking at"):
-        who = staying(helm, access.name, all_of_them=True)
-    raise Busy(
-        f"{access} cannot be replaced, somebody does not let go of it: "
-        + (", ".join(who) or "who, cannot be seen"),
-        "end those sessions, then restore again; nothing has changed",
-    )
+            return _renamed(helm, database, fresh)
+        except errors.ObjectInUse as error:  # for the 5 s that the server waits
+            who = staying(helm, access.name, all_of_them=True)
+            raise Busy(
+                f"{access} cannot be replaced, somebody does not let go of it: "
+                + (", ".join(who) or "who, cannot be seen"),
+                "end those sessions, then restore again; nothing has changed",
+            ) from error
 
 
 def _renamed(helm: Connection, database: PostgresDatabase, fresh: PostgresScratch) -> str:

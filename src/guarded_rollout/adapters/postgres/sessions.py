@@ -13,6 +13,11 @@ from guarded_rollout.ports import Control
 if TYPE_CHECKING:
     import psycopg
 
+# What a session of ours commits is on disk when it says so, whatever the server saves.
+_DURABLE = """
+    set_config('synchronous_commit', coalesce(
+        nullif(current_setting('synchronous_commit'), 'off'), 'local'), false)
+"""
 _ASK_SECONDS = 0.2
 _CANCEL_SECONDS = 5.0
 
@@ -62,9 +67,8 @@ def connect(
         try:
             settings = {**_SETTINGS, "lock_timeout": f"{int(wait_seconds * 1000)}ms"}
             each = ", ".join(["set_config(%s, %s, false)"] * len(settings))
-            connection.execute(
-                f"SELECT {each}", [word for pair in settings.items() for word in pair]
-            )
+            words = [word for setting in settings.items() for word in setting]
+            connection.execute(f"SELECT {each}, {_DURABLE}", words)
         except BaseException:
             connection.close()
             raise

@@ -33,7 +33,8 @@ def apply(
     try:
         with Spool(changes, go_on) as spool:
             connection.execute("PRAGMA foreign_keys = OFF")
-            connection.execute("BEGIN IMMEDIATE")
+            # Without a log, a reader that comes in between would stop each page that is written.
+            connection.execute("BEGIN EXCLUSIVE")
             with silenced(connection):
                 done = _fitting(connection, spool)
             connection.execute("COMMIT")
@@ -119,7 +120,7 @@ def _try(
             bring(number, change, again)
     while again:
         rest: _NotDone = []
-        for number, change, _ in again:
+        for number, change, _ in reversed(again):  # names that moved up by one come in one go
             bring(number, change, rest)
         stuck = len(rest) == len(again)
         again = rest

@@ -18,6 +18,11 @@ class Link:
     columns: tuple[str, ...]
     to: tuple[str, ...] | None
 
+    @property
+    def name(self) -> tuple[object, ...]:
+        """Tells it from all others."""
+        return (self.child.name, self.columns, self.parent)
+
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
@@ -30,7 +35,7 @@ class Orphan:
     @property
     def name(self) -> tuple[object, ...]:
         """Tells it from all others."""
-        return (self.link.child.name, self.link.columns, self.link.parent, self.at)
+        return (self.link.name, self.at)
 
 
 def links(connection: sqlite3.Connection, layouts: Mapping[str, Layout]) -> list[Link]:
@@ -76,26 +81,28 @@ def orphans(connection: sqlite3.Connection, wanted: Iterable[Link]) -> Iterator[
 def blamed(changes: Iterable[tuple[int, Change]], found: list[Orphan]) -> dict[int, str]:
     """The changes, by number, without which these rows would not be orphans; and why.
 
-    Whoever added or moved the child is to blame, else whoever took the parent away.
+    Whoever added or moved the child is to blame, else whoever took the parent away. Where neither
+    can be told (SQL finds values equal that are not), it is all who took from the parent's
+    table, else all who gave to the child's.
     """
-    children: dict[tuple[object, ...], list[int]] = {}
-    parents: dict[tuple[object, ...], list[int]] = {}
-    for number, orphan in enumerate(found):
-        children.setdefault(_child(orphan), []).append(number)
-        parents.setdefault(_parent(orphan), []).append(number)
-    looked = {orphan.link.child.name: orphan.link.child for orphan in found}
-    targets = {(orphan.link.parent, orphan.link.to) for orphan in found}
+    children, parents = _Index(found), _Index(found)
+    links = {orphan.link.name: orphan.link for orphan in found}.values()
     by_child: dict[int, list[int]] = {}
     by_parent: dict[int, list[int]] = {}
+    takers: dict[int, str] = {}
+    givers: dict[int, str] = {}
     for number, change in changes:
-        made = looked.get(change.table)
-        if made is not None and change.now is not None:
-            key = change.key if made.key else tuple(map(change.now.get, made.columns))
-            by_child[number] = children.get((change.table, key), [])
-        for parent, to in targets:
-            if change.table == parent and change.before is not None and to is not None:
-                value = tuple(map(change.before.get, to))
-                by_parent.setdefault(number, []).extend(parents.get((parent, to, value), []))
+        for link in links:
+            if change.now is not None and change.table == link.child.name:
+                names, values = link.child.key, change.key
+                if not names:
+                    names, values = tuple(change.now), tuple(change.now.values())
+                by_child.setdefault(number, []).extend(children.find(link, names, values))
+                givers[number] = f"it may point to nothing in {link.parent}"
+            if change.before is not None and change.table == link.parent and link.to is not None:
+                values = tuple(map(change.before.get, link.to))
+                by_parent.setdefault(number, []).extend(parents.find(link, link.columns, values))
+                takers[number] = f"a row in {link.child.name} may point to it"
     settled = {orphan for numbers in by_child.values() for orphan in numbers}
     why = {
         number: f"the row in {found[numbers[0]].link.parent} that it points to is not there"
@@ -105,17 +112,26 @@ def blamed(changes: Iterable[tuple[int, Change]], found: list[Orphan]) -> dict[i
     for number, numbers in by_parent.items():
         if left := [orphan for orphan in numbers if orphan not in settled]:
             why.setdefault(number, f"a row in {found[left[0]].link.child.name} points to it")
-    return why
+    return why or takers or givers
 
 
-def _child(orphan: Orphan) -> tuple[object, ...]:
-    made = orphan.link.child
-    return (made.name, tuple(orphan.values[name] for name in made.key or made.columns))
+class _Index:
+    """Orphans by some of their columns."""
 
+    def __init__(self, orphans: list[Orphan]) -> None:
+        self._orphans = orphans
+        self._by: dict[tuple[object, ...], dict[tuple[str | None, ...], list[int]]] = {}
 
-def _parent(orphan: Orphan) -> tuple[object, ...]:
-    link = orphan.link
-    return (link.parent, link.to, tuple(orphan.values[name] for name in link.columns))
+    def find(self, link: Link, names: tuple[str, ...], values: tuple[str | None, ...]) -> list[int]:
+        """The numbers of those that have these values."""
+        which = (link.name, names)
+        if which not in self._by:
+            made: dict[tuple[str | None, ...], list[int]] = {}
+            for number, orphan in enumerate(self._orphans):
+                if orphan.link.name == link.name:
+                    made.setdefault(tuple(map(orphan.values.get, names)), []).append(number)
+            self._by[which] = made
+        return self._by[which].get(values, [])
 
 
 def _link(
