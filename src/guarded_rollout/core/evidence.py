@@ -88,6 +88,9 @@ def observe(watch: Watch, state: Evidence, seen: Observation) -> Evidence:
     """The state after one more observation. Pure; the same observations give the same bytes."""
     gates = []
     for gate, own in zip(watch.gates, state.gates, strict=True):
+        if own.track.elapsed is not None and seen.elapsed - own.track.elapsed < gate.every:
+            gates.append(own)
+            continue
         track, rise = follow(own.track, seen, gate.signal, paired=gate.paired)
         if isinstance(rise, str):
             gates.append(replace(own, track=track, blind=rise))
@@ -99,7 +102,9 @@ def observe(watch: Watch, state: Evidence, seen: Observation) -> Evidence:
 def update(gate: Gate, rules: Rules, own: GateEvidence, rise: Rise) -> GateEvidence:
     """One gate's state after what rose in one poll."""
     began = rise.elapsed - rise.seconds
-    placed = place(gate, rules, rise, own.reference, hard=began < rules.grace)
+    placed = place(
+        gate, rules, rise, own.reference, hard=began < rules.grace, turn=own.process.polls
+    )
     if isinstance(placed, str):
         return replace(own, blind=placed)
     return replace(

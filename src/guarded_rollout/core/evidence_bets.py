@@ -18,10 +18,10 @@ RISING = (1.35, 2.0, 4.0, 10.0, 30.0)
 RISING_SHARES = (0.15, 0.25, 0.25, 0.2, 0.15)
 """How the capital is divided over them."""
 
-FALLING = (0.65, 0.4, 0.15)
+FALLING = (0.55, 0.25)
 """The odds on which the falling side bets, in parts of what is not tolerated."""
 
-FALLING_SHARES = (0.4, 0.4, 0.2)
+FALLING_SHARES = (0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +120,5 @@ def histograms(
             x * math.log(w) for x, w in zip(candidate, profile.weights, strict=True) if x
         )
         tilted = [w * g for w, g in zip(profile.weights, tilt, strict=True)]
-        paid.append(product + fair[at] - log_coefficient(tilted, pooled, n))
+        paid.append(product + fair[at] - log_coefficient(tilted, pooled, n, bound=True))
     return tuple(paid)

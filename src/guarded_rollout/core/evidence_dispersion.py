@@ -45,7 +45,7 @@ def _moments(table: Table) -> tuple[float, float]:
 
 
 def _factor(moments: Sequence[tuple[float, float]]) -> float:
-    """The largest ratio over the spans, each with two standard errors of doubt if it exceeds 1."""
+    """The largest ratio over the spans, with a standard error on top where it exceeds 1 by two."""
     largest, length = 1.0, 1
     while len(moments) // length >= _BLOCKS:
         blocks = [
@@ -56,7 +56,7 @@ def _factor(moments: Sequence[tuple[float, float]]) -> float:
         if variance >= _BLOCKS:
             ratio = squares / variance
             doubt = math.sqrt(2.0 / len(blocks))
-            if ratio > 1.0 + doubt:
+            if ratio > 1.0 + 2.0 * doubt:
                 largest = max(largest, ratio * (1.0 + doubt))
         length *= 2
     return largest

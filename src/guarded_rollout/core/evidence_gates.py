@@ -25,6 +25,9 @@ from guarded_rollout.core.evidence_signals import Signal
 
 _HARD_RISING = (1.6, 5.0)
 
+_RICH = 30
+"""n·m/(n + m) from which on a poll is rich."""
+
 
 class Kind(StrEnum):
     """The null that the rising side is against."""
@@ -48,7 +51,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One evidence gate. `weight`: its part of the capital. `reference`: A/A counts per bucket."""
+    """One evidence gate. `weight`: its part of the capital. `reference`: A/A counts per bucket.
+
+    `every`: seconds of counting that one bet needs; observations in between are put together.
+    """
 
     name: str
     kind: Kind
@@ -56,6 +62,7 @@ class Gate:
     limit: float = 0.0
     quantile: float = 0.95
     weight: float = 1.0
+    every: float = 0.0
     paired: bool = True
     dispersion: Dispersion = EVEN
     reference: tuple[float, ...] = ()
@@ -84,14 +91,17 @@ def falling_shares() -> tuple[float, ...]:
 
 
 def place(
-    gate: Gate, rules: Rules, rise: Rise, reference: Sequence[float], *, hard: bool
+    gate: Gate, rules: Rules, rise: Rise, reference: Sequence[float], *, hard: bool, turn: int = 0
 ) -> Placed | str:
-    """The bets on what rose, or why none can be placed. `hard`: inside the grace period."""
+    """The bets on what rose, or why none can be placed. `hard`: inside the grace period.
+
+    `turn`: how many polls were bet on before.
+    """
     match gate.kind:
         case Kind.FAILURES:
             return _failures(rules, rise, hard=hard)
         case Kind.LATENCY:
-            return _latency(gate, rules, rise, reference, hard=hard)
+            return _latency(gate, rules, rise, reference, hard=hard, turn=turn)
         case Kind.EVENTS:
             return _events(gate, rules, rise, hard=hard)
         case Kind.QUEUE:
@@ -134,7 +144,7 @@ def _failures(rules: Rules, rise: Rise, *, hard: bool) -> Placed | str:
 
 
 def _latency(
-    gate: Gate, rules: Rules, rise: Rise, reference: Sequence[float], *, hard: bool
+    gate: Gate, rules: Rules, rise: Rise, reference: Sequence[float], *, hard: bool, turn: int
 ) -> Placed | str:
     if rise.baseline is None:
         return "no baseline"
@@ -148,16 +158,21 @@ def _latency(
         rising = histograms(ours, theirs, rules.hard_margin, plan.hard)
     else:
         rising = histograms(ours, theirs, rules.margin, plan.profiles)
+    # Where a poll holds many requests, the rows take turns: harm is excluded soon all the same.
+    rows, rich = len(plan.boundaries), n * m >= _RICH * (n + m)
     tables = [
-        Table(0, n, 0, m) if at is None else Table(sum(ours[at:]), n, sum(theirs[at:]), m)
-        for at in plan.boundaries
+        Table(0, n, 0, m)
+        if at is None or (rich and row != turn % rows)
+        else Table(sum(ours[at:]), n, sum(theirs[at:]), m)
+        for row, at in enumerate(plan.boundaries)
     ]
     falling = [two_arms(table, 1.0, (), rules.tolerated, FALLING).falling[0] for table in tables]
-    top = tables[-1]
+    top = plan.boundaries[-1]
+    bad = (0, 0) if top is None else (sum(ours[top:]), sum(theirs[top:]))
     return Placed(
         Bets(rising, tuple(falling)),
-        (top.x, n),
-        (top.y, m),
+        (bad[0], n),
+        (bad[1], m),
         n * m / (n + m) / rise.seconds,
     )
 

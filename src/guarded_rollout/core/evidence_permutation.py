@@ -8,19 +8,22 @@ Over all choices of n out of N, the sum of the products of the chosen weights is
 and divided by C(N, n) it is their mean. Two groups: a sum of positive terms. More groups, or many
 terms: a discrete Fourier transform on the circle through the saddle point. What the transform
 leaves out only makes the result larger, never smaller (aliases are positive, the tail that is cut
-off is added as its bound), so a bet that divides by it stays fair. A saddle point that is a little
-wrong costs precision of the search only, never of the sum. Rounding stays below 1e-9 nats.
+off is added as its bound), so a bet that divides by it stays fair: it is right to 1e-6 nats. Any
+radius gives the right sum; the saddle point only makes it short.
 """
 
 import cmath
 import math
 from collections.abc import Sequence
 
-_DIRECT = 256
+_DIRECT = 48
 """Up to so many terms the plain sum is cheaper than the transform."""
 
-_NEGLIGIBLE = 27.0
+_NEGLIGIBLE = 20.0
 """Nats below the peak from where the rest of the transform is bounded instead of summed."""
+
+_WIDE = 25.0
+"""From this variance on the closed bound costs at most 0.009 nats, and a tenth of the time."""
 
 
 def log_choose(n: int, k: int) -> float:
@@ -59,10 +62,15 @@ def _log_polynomial(falling: list[float], t: float) -> float:
     return peak + math.log(math.fsum(math.exp(entry - peak) for entry in logs))
 
 
-def log_coefficient(weights: Sequence[float], counts: Sequence[int], chosen: int) -> float:
-    """log [z^chosen] Π (1 + w z)^D. Weights are positive and finite, 0 <= chosen <= Σ counts."""
+def log_coefficient(
+    weights: Sequence[float], counts: Sequence[int], chosen: int, *, bound: bool = False
+) -> float:
+    """log [z^chosen] Π (1 + w z)^D. Weights are positive and finite, 0 <= chosen <= Σ counts.
+
+    `bound`: where many requests vary, an upper bound that is at most 0.009 nats above it.
+    """
     groups = [(w, d) for w, d in zip(weights, counts, strict=True) if d > 0]
-    total = sum(d for _, d in groups)
+    total = sum(counts)
     if not 0 <= chosen <= total:
         raise ValueError(f"{chosen} cannot be chosen out of {total}")
     if chosen == 0:
@@ -71,43 +79,58 @@ def log_coefficient(weights: Sequence[float], counts: Sequence[int], chosen: int
         return math.fsum(d * math.log(w) for w, d in groups)
     if len(groups) == 1:
         return log_choose(total, chosen) + chosen * math.log(groups[0][0])
-    radius = _saddle(groups, total, chosen)
+    radius, spread = _saddle(groups, total, chosen)
     odds = [(w * radius, d) for w, d in groups]
-    height = math.fsum(d * math.log1p(o) for o, d in odds) - chosen * math.log(radius)
+    height = math.fsum([d * math.log1p(o) for o, d in odds]) - chosen * math.log(radius)
+    if bound and spread >= _WIDE:
+        return height + _log_most(spread)
     return height + math.log(_share_at(odds, total, chosen))
 
 
-def _saddle(groups: list[tuple[float, int]], total: int, chosen: int) -> float:
-    """The radius at which the mean number of chosen ones is `chosen`, to a relative 1e-6.
+def _log_most(spread: float) -> float:
+    """At least log P(S = anything) for a sum S of independent trials with this variance.
+
+    Each trial's transform is at most exp(−p(1−p)(1−cos θ)), so P <= exp(−v)·I_0(v): the Bessel
+    function's expansion, its rest (below 0.1/v³ here) rounded up.
+    """
+    v = spread
+    return -0.5 * math.log(2.0 * math.pi * v) + math.log1p(
+        0.125 / v + 0.0703125 / (v * v) + 0.1 / (v * v * v)
+    )
+
+
+def _saddle(groups: list[tuple[float, int]], total: int, chosen: int) -> tuple[float, float]:
+    """The radius at which the mean number of chosen ones is `chosen`, and the variance there.
 
     Were all weights the largest (the smallest), the radius would be the lower (upper) bracket.
+    A fiftieth of a standard deviation is near enough: any radius gives the right sum.
     """
-    fair = chosen / (total - chosen)
-    low = math.log(fair / max(w for w, _ in groups))
-    high = math.log(fair / min(w for w, _ in groups))
-    at = math.log(fair * total / math.fsum(w * d for w, d in groups))
+    fair = math.log(chosen / (total - chosen))
+    low = fair - math.log(max(groups)[0])
+    high = fair - math.log(min(groups)[0])
+    at = fair - math.log(sum([w * d for w, d in groups]) / total)
     for _ in range(60):
         if not low < at < high:
             at = (low + high) / 2
         radius = math.exp(at)
-        mean = slope = 0.0
+        mean = spread = 0.0
         for w, d in groups:
             p = w * radius / (1.0 + w * radius)
             mean += d * p
-            slope += d * p * (1.0 - p)
+            spread += d * p * (1.0 - p)
         off = mean - chosen
-        if abs(off) <= 1e-6 * chosen or high - low < 1e-9:
+        if off * off <= 4e-4 * spread or high - low < 1e-9:
             break
         low, high = (low, at) if off > 0.0 else (at, high)
-        at -= off / slope
-    return math.exp(at)
+        at -= off / spread
+    return radius, spread
 
 
 def _share_at(odds: list[tuple[float, int]], total: int, chosen: int) -> float:
     """P(S = chosen) for S a sum of independent trials with these odds and mean `chosen`."""
     shares = [(o / (1.0 + o), d) for o, d in odds]
     spread = math.fsum(d * p * (1.0 - p) for p, d in shares)
-    points = min(total + 1, 12 + math.ceil(6.5 * math.sqrt(spread)))
+    points = min(total + 1, 8 + math.ceil(5.5 * math.sqrt(spread)))
     found, half = 1.0, points // 2
     for k in range(1, half + 1):
         angle = 2.0 * math.pi * k / points

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from guarded_rollout.core.evidence_bets import Profile
 
-_CUTS = (0.8, 0.55, 0.3, 0.15, 0.07, 0.03, 0.012, 0.004)
+_CUTS = (0.8, 0.55, 0.3, 0.15, 0.07, 0.03, 0.012, 0.004, 0.001)
 _SHIFTS = (0.35, 0.8, 1.6)
-_TAILS = ((0.3, 2.5), (0.07, 4.0), (0.012, 8.0))
-_FAILURES = (2.5, 8.0, 30.0)
+_SLOW = (0.012, 0.06)
+_FAILURES = (4.0, 20.0)
 _EXCLUDED = (0.5, 0.1)
 _HARD = 5.0
 _LEARNED = 50
@@ -40,8 +40,8 @@ class Plan:
 def shares(*, failures: bool) -> tuple[float, ...]:
     """How the capital is divided over the profiles, in their order."""
     if failures:
-        return (*_each(0.35, _SHIFTS), *_each(0.25, _TAILS), *_each(0.4, _FAILURES))
-    return (*_each(0.6, _SHIFTS), *_each(0.4, _TAILS))
+        return (*_each(0.35, _SHIFTS), *_each(0.25, _SLOW), *_each(0.4, _FAILURES))
+    return (*_each(0.6, _SHIFTS), *_each(0.4, _SLOW))
 
 
 def _each(part: float, bets: tuple[object, ...]) -> tuple[float, ...]:
@@ -67,10 +67,10 @@ def plan(reference: Sequence[float], margin: float, *, failures: bool) -> Plan:
         start = max(1, centre) if margin != 1.0 else 1
         weights = [math.exp(shift * max(0.0, score - low)) for score in scores]
         profiles.append(_stepped(weights, start, failures=failures))
-    for tail, psi in _TAILS:
-        start = _first_beyond(tails, tail)
-        weights = [psi if g >= start else 1.0 for g in range(groups)]
-        profiles.append(_stepped(weights, start, failures=failures))
+    start = _first_beyond(tails, 0.3)
+    profiles += [
+        _stepped(_tailed(tails, start, slow), start, failures=failures) for slow in _SLOW
+    ]
     starts = [_first_beyond(tails, tail) for tail in _EXCLUDED]
     boundaries: list[int | None] = [start or None for start in starts]
     weights = [_HARD if g >= starts[0] else 1.0 for g in range(groups)]
@@ -118,6 +118,15 @@ def _first_beyond(tails: Sequence[tuple[float, float]], tail: float) -> int:
         if g and before <= tail * 1.6:
             return g
     return len(tails) - 1
+
+
+def _tailed(tails: Sequence[tuple[float, float]], start: int, slow: float) -> list[float]:
+    """The share `slow` of the requests moved to the groups from `start` on, evenly over them."""
+    weights, part = [1.0] * len(tails), slow / max(1, len(tails) - start)
+    for g in range(max(1, start), len(tails)):
+        after, before = tails[g]
+        weights[g] = max(weights[g - 1], 1.0 + part / max(0.0002, before - after))
+    return weights
 
 
 def _stepped(weights: list[float], start: int, *, failures: bool) -> Profile:
