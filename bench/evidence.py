@@ -376,9 +376,10 @@ def robust(runs: int, seed: int) -> None:
         print(
             f"{noise:20} false {false}/{runs} = {false / runs:.4f} (at most "
             f"{upper(false, runs):.4f})  phi {factors[runs // 2]:.2f}, "
-            f"{factors[int(runs * 0.9)]:.2f}  missed {blind} of {found + blind}  delay/bound "
-            f"mean {sum(ratios) / len(ratios):.2f}, nine of ten {ratios[int(len(ratios) * 0.9)]:.2f}"
-            f", after the grace {sum(after) / len(after):.2f}"
+            f"{factors[int(runs * 0.9)]:.2f}  missed {blind} of {found + blind}  "
+            f"delay/bound mean {sum(ratios) / len(ratios):.2f}, "
+            f"nine of ten {ratios[int(len(ratios) * 0.9)]:.2f}, "
+            f"after the grace {sum(after) / len(after):.2f}"
         )
 
 
