@@ -203,7 +203,7 @@ def speed(runs: int, seed: int) -> None:
         print(f"{name:30} {best * 1e6:6.0f} us  {1 / best:7.0f}/s  {5 / best:7.0f} watches at 5 s")
 
 
-def alarms(runs: int, seed: int) -> None:
+def alarms(runs: int, seed: int, only: str = "") -> None:
     families: dict[str, tuple[Gate, Rules, Callable[[random.Random], Iterator[Rise]]]] = {}
     for rps, share, rate in ((5, 0.5, 0.01), (50, 0.05, 0.005), (20, 0.5, 0.3)):
         traffic = Traffic(rps, share, rate, rate, cadence=30)
@@ -235,6 +235,8 @@ def alarms(runs: int, seed: int) -> None:
         lambda rng: durations(rng, slow, lognormal(), lognormal()),
     )
     for name, (gate, rules, make) in families.items():
+        if only not in name:
+            continue
         hits = sum(
             until(gate, rules, make(random.Random(f"{seed} {name} {i}")))[0] is not None
             for i in range(runs)
@@ -395,10 +397,14 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20261121)
+    parser.add_argument("--only", default="", help="families of `alarms` whose name has this")
     asked = parser.parse_args()
     for part in asked.parts or parts:
         print(f"== {part}")
-        parts[part](asked.runs, asked.seed)
+        if part == "alarms":
+            alarms(asked.runs, asked.seed, asked.only)
+        else:
+            parts[part](asked.runs, asked.seed)
 
 
 if __name__ == "__main__":

@@ -68,9 +68,7 @@ def plan(reference: Sequence[float], margin: float, *, failures: bool) -> Plan:
         weights = [math.exp(shift * max(0.0, score - low)) for score in scores]
         profiles.append(_stepped(weights, start, failures=failures))
     start = _first_beyond(tails, 0.3)
-    profiles += [
-        _stepped(_tailed(tails, start, slow), start, failures=failures) for slow in _SLOW
-    ]
+    profiles += [_stepped(_tailed(tails, start, slow), start, failures=failures) for slow in _SLOW]
     starts = [_first_beyond(tails, tail) for tail in _EXCLUDED]
     boundaries: list[int | None] = [start or None for start in starts]
     weights = [_HARD if g >= starts[0] else 1.0 for g in range(groups)]
