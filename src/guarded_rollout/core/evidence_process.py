@@ -1,0 +1,156 @@
+"""The one e-process: capital that grows only as fast as luck allows while the null is true.
+
+    R_k(ψ) = (R_{k−1}(ψ) + w_k) · e_k(ψ)      w_k: what is put on "it began with poll k"
+    M_k    = Σ π(ψ) R_k(ψ) + what was not placed yet,   M_0 = 1
+
+Under the null M is a nonnegative supermartingale, so it reaches 1/α with probability at most α
+(Ville), whatever the cadence and the horizon. The prior of the beginning: half at once, the rest
+over time as scale/(t + scale), so that it needs no horizon and no cadence.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from guarded_rollout.core.evidence_bets import Bets
+
+_MOST = 1e100
+
+
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """How much more the counts vary than independent requests would. `factor` >= 1.
+
+    Noise that shifts a whole arm for a while grows with the traffic, clusters do not. Which of
+    both was seen nobody knows, so `factor` never shrinks, and grows when there is more traffic
+    than where it was estimated: `per_second` = n·m/(n + m) per second there (0: not known).
+    """
+
+    factor: float = 1.0
+    per_second: float = 0.0
+
+    def at(self, per_second: float) -> float:
+        """The divisor for a poll with this much traffic."""
+        if self.factor == 1.0 or self.per_second <= 0.0:
+            return self.factor
+        return 1.0 + (self.factor - 1.0) * max(1.0, per_second / self.per_second)
+
+
+EVEN = Dispersion()
+"""Independent requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for every gate of a rollout. Seconds; odds; nats.
+
+    `alpha`: at most this share of harmless releases is rolled back, all gates together.
+    `beta`: at most this share of releases that are `tolerated` times as bad passes early.
+    `margin`: odds up to which a release counts as harmless. `cap`: most evidence of one poll.
+    `grace`: a cold start; inside it only harm beyond `hard_margin` counts, with `hard_share` of
+    the capital. `bake`: no early pass before. `stale`: a pass needs a sample this young.
+    """
+
+    alpha: float = 0.01
+    beta: float = 0.05
+    margin: float = 1.25
+    tolerated: float = 2.0
+    cap: float | None = 2.3
+    grace: float = 60.0
+    hard_margin: float = 8.0
+    hard_share: float = 0.2
+    at_once: float = 0.5
+    scale: float = 1800.0
+    bake: float = 300.0
+    stale: float = 60.0
+
+
+LIGHT = Rules(margin=1.0, cap=None, grace=0.0)
+"""Bare tests: for independent failures, or routing that is randomised for each request."""
+
+ROBUST = Rules()
+"""The default. Needs a dispersion that was estimated from an A/A period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One gate's capital. JSON values only. Empty tuples: that side has not begun.
+
+    `rising`: R per bet. `hard`: the same inside the grace period. `falling`: capital per bet, a
+    row for each thing to exclude. `placed`: how much of the prior is placed. `polls` bet on.
+    """
+
+    rising: tuple[float, ...] = ()
+    hard: tuple[float, ...] = ()
+    falling: tuple[tuple[float, ...], ...] = ()
+    placed: float = 0.0
+    moved: bool = False
+    polls: int = 0
+
+
+UNTOUCHED = Process()
+"""Before the first poll."""
+
+
+def step(process: Process, rules: Rules, bets: Bets, *, began: float, dispersion: float) -> Process:
+    """After one poll that began at `began` seconds. Inside the grace `bets` are the hard ones."""
+    pay = [_payoff(nats, rules, dispersion) for nats in bets.rising]
+    if began < rules.grace:
+        hard = process.hard or (rules.hard_share,) * len(pay)
+        hard = tuple(min(_MOST, r * e) for r, e in zip(hard, pay, strict=True))
+        return replace(process, hard=hard, polls=process.polls + 1)
+    past = began - rules.grace
+    due = rules.at_once + (1.0 - rules.at_once) * past / (past + rules.scale)
+    fresh = _normal_share(rules) * max(0.0, due - process.placed)
+    if not process.moved:
+        fresh += _hard_capital(process, rules)
+    rising = process.rising or (0.0,) * len(pay)
+    falling = process.falling or tuple((1.0,) * len(row) for row in bets.falling)
+    return Process(
+        rising=tuple(min(_MOST, (r + fresh) * e) for r, e in zip(rising, pay, strict=True)),
+        falling=tuple(
+            tuple(
+                min(_MOST, r * _payoff(nats, rules, dispersion))
+                for r, nats in zip(row, payoffs, strict=True)
+            )
+            for row, payoffs in zip(falling, bets.falling, strict=True)
+        ),
+        placed=max(process.placed, due),
+        moved=True,
+        polls=process.polls + 1,
+    )
+
+
+def capital(process: Process, rules: Rules, shares: tuple[float, ...]) -> float:
+    """M: at least 1/α is evidence against "no worse than the margin"."""
+    placed = (
+        sum(share * r for share, r in zip(shares, process.rising, strict=True))
+        if process.rising
+        else 0.0
+    )
+    waiting = _normal_share(rules) * (1.0 - process.placed)
+    return placed + waiting + (0.0 if process.moved else _hard_capital(process, rules))
+
+
+def excluded(process: Process, shares: tuple[float, ...]) -> float:
+    """The least capital against "at least as bad as tolerated"; zero if nothing was asked yet."""
+    return min(
+        (sum(s * r for s, r in zip(shares, row, strict=True)) for row in process.falling),
+        default=0.0,
+    )
+
+
+def _payoff(nats: float, rules: Rules, dispersion: float) -> float:
+    nats /= dispersion
+    if rules.cap is not None:
+        nats = min(nats, rules.cap)
+    return math.exp(min(nats, 230.0))
+
+
+def _normal_share(rules: Rules) -> float:
+    return 1.0 - rules.hard_share if rules.grace > 0.0 else 1.0
+
+
+def _hard_capital(process: Process, rules: Rules) -> float:
+    if rules.grace <= 0.0:
+        return 0.0
+    return sum(process.hard) / len(process.hard) if process.hard else rules.hard_share

@@ -1,0 +1,141 @@
+"""The numbers that evidence is made of: which counters, and whether they can be trusted."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from guarded_rollout.core.series import ArmSeen, Histogram
+
+
+class Signal(StrEnum):
+    """Which numbers are followed, and what a vector of them holds."""
+
+    REQUESTS = "requests"
+    """Of the service: total, failed."""
+    PROXY_REQUESTS = "proxy requests"
+    """Of the proxy: attempts, failed attempts (errors, retried and rescued ones)."""
+    DURATIONS = "durations"
+    """Of the service: cumulative bucket counts."""
+    PROXY_DURATIONS = "proxy durations"
+    OUTCOMES = "outcomes"
+    """Cumulative bucket counts of what succeeded, then what failed."""
+    RESTARTS = "restarts"
+    """Restarts of the arm's replicas; followed by how many are alive, a level."""
+    QUEUE = "queue"
+    """The queue's length, a level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest trusted counters of one replica. `bounds`: of its histogram."""
+
+    instance: str
+    counts: tuple[float, ...]
+    bounds: tuple[float, ...] = ()
+
+
+COUNTED = frozenset(set(Signal) - {Signal.RESTARTS, Signal.QUEUE})
+"""Signals of requests: an arm without any stands still, and every number only rises."""
+
+_ASKED = frozenset({Signal.REQUESTS, Signal.PROXY_REQUESTS})
+
+
+def marks(arm: ArmSeen, signal: Signal) -> tuple[Mark, ...]:
+    """One arm's trusted counters, replica by replica; empty if nothing can be trusted."""
+    return tuple(
+        mark
+        for mark in _READ[signal](arm)
+        if all(math.isfinite(count) and count >= 0 for count in mark.counts)
+        and _plausible(mark, signal)
+    )
+
+
+def _requests(arm: ArmSeen) -> Iterable[Mark]:
+    for it in arm.readings:
+        if it.total is not None and it.bad is not None:
+            yield Mark(it.instance, (it.total, it.bad))
+
+
+def _proxy_requests(arm: ArmSeen) -> Iterable[Mark]:
+    if (proxy := arm.proxy) is not None:
+        bad = proxy.errors + proxy.retried + proxy.rescued
+        yield Mark(proxy.epoch, (proxy.requests + proxy.retried, bad))
+
+
+def _durations(arm: ArmSeen) -> Iterable[Mark]:
+    for it in arm.readings:
+        if it.durations is not None:
+            yield _of(it.instance, it.durations)
+
+
+def _proxy_durations(arm: ArmSeen) -> Iterable[Mark]:
+    if arm.proxy is not None and arm.proxy.durations is not None:
+        yield _of(arm.proxy.epoch, arm.proxy.durations)
+
+
+def _outcomes(arm: ArmSeen) -> Iterable[Mark]:
+    for it in arm.readings:
+        if it.durations is not None and it.bad is not None:
+            found = _of(it.instance, it.durations)
+            yield Mark(it.instance, (*found.counts, it.bad), found.bounds)
+
+
+def _restarts(arm: ArmSeen) -> Iterable[Mark]:
+    if arm.healthy is not None or arm.replicas_alive or arm.restarts:
+        yield Mark("arm", (float(arm.restarts), float(arm.replicas_alive)))
+
+
+def _queue(arm: ArmSeen) -> Iterable[Mark]:
+    """Replicas share one queue; the newest count is the highest while it grows."""
+    lengths = [it.queue for it in arm.readings if it.queue is not None and math.isfinite(it.queue)]
+    if lengths:
+        yield Mark("queue", (max(lengths),))
+
+
+_READ: dict[Signal, Callable[[ArmSeen], Iterable[Mark]]] = {
+    Signal.REQUESTS: _requests,
+    Signal.PROXY_REQUESTS: _proxy_requests,
+    Signal.DURATIONS: _durations,
+    Signal.PROXY_DURATIONS: _proxy_durations,
+    Signal.OUTCOMES: _outcomes,
+    Signal.RESTARTS: _restarts,
+    Signal.QUEUE: _queue,
+}
+
+
+def _of(instance: str, histogram: Histogram) -> Mark:
+    return Mark(instance, histogram.counts, histogram.bounds)
+
+
+def _plausible(mark: Mark, signal: Signal) -> bool:
+    """Buckets are cumulative, and no more can fail than was asked; else the reading is garbled."""
+    if signal in _ASKED:
+        return mark.counts[1] <= mark.counts[0]
+    if signal not in COUNTED:
+        return True
+    buckets = mark.counts[:-1] if signal is Signal.OUTCOMES else mark.counts
+    return len(buckets) == len(mark.bounds) + 1 and all(a <= b for a, b in pairwise(buckets))
+
+
+def difference(
+    old: tuple[float, ...], new: tuple[float, ...], signal: Signal
+) -> tuple[float, ...] | None:
+    """Per replica, in the signal's own terms; None if a counter fell or contradicts another.
+
+    Restarts: how many, and the most replicas that were alive. Queue: its length before, how much
+    it rose, how much it fell. Histograms: per bucket instead of cumulative.
+    """
+    if signal is Signal.QUEUE:
+        return old[0], max(0.0, new[0] - old[0]), max(0.0, old[0] - new[0])
+    if signal is Signal.RESTARTS:
+        return (new[0] - old[0], max(old[1], new[1], 1.0)) if new[0] >= old[0] else None
+    rise = [after - before for before, after in zip(old, new, strict=True)]
+    if signal in _ASKED:
+        return tuple(rise) if 0 <= rise[1] <= rise[0] else None
+    buckets = rise[:-1] if signal is Signal.OUTCOMES else rise
+    parts = [buckets[0], *(b - a for a, b in pairwise(buckets))]
+    if signal is Signal.OUTCOMES:
+        parts.append(rise[-1])
+    return tuple(parts) if all(part >= 0 for part in parts) else None
