@@ -154,6 +154,8 @@ def _rehearsal_lines(outcome: dict[str, Any]) -> list[str]:
     for ran in outcome["statements"]:
         locks = f", {', '.join(ran['locks'])}" if ran["locks"] else ""
         lines.append(f"    {ran['ms']:.0f} ms{locks}: {_one_line(ran['sql'])}")
+    more = outcome["statements_in_all"] - len(outcome["statements"])
+    lines += [f"    and {more} statements more"] if more else []
     lines += [f"  no {way}: {why}" for way, why in outcome["because"].items()]
     lines += [
         f"  {found['severity']}: {found['why']}: {found['statement']}\n  -> {found['recipe']}"

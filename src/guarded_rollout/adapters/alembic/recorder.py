@@ -203,12 +203,11 @@ class Recorder:
     def failed(self, context: ExceptionContext) -> None:
         """A statement failed, read or write."""
         ms = self._ms()
-        if context.statement is None:
+        if context.statement is None or context.connection is None:
             return
-        original = context.original_exception
-        state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+        state = _state(context.original_exception)
         holders = _holders(context, ms) if state == LOCK_NOT_AVAILABLE else []
-        sql = _written(context.statement, context.dialect.paramstyle)
+        sql = _written(context.statement, context.connection.dialect.paramstyle)
         self.write(failed=sql, ms=ms, state=state, holders=holders)
 
     def _ms(self) -> float:
@@ -220,6 +219,13 @@ def _session(connection: Connection) -> Session | None:
     gone = connection.closed or connection.invalidated
     found = None if gone else connection.info.get("recorder")
     return found if isinstance(found, Session) else None
+
+
+def _state(error: BaseException) -> str | None:
+    """The SQLSTATE, as psycopg, psycopg2, asyncpg or pg8000 gives it."""
+    said = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    found = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or said.get("C")
+    return None if found is None else str(found)
 
 
 def _ask(connection: Connection, statement: str) -> Sequence[Sequence[Any]]:
