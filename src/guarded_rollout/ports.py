@@ -591,7 +591,7 @@ class Journal(Protocol):
         """Append one fact. `after`: the rollout's last entry known to the caller, else Behind.
 
         With a stale lease: Busy, and nothing is written. Without one only what a person asks
-        (RollbackAsked, PromoteAsked) is accepted. `ended` closes the rollout in the same commit.
+        (facts.ASKS) is accepted. `ended` closes the rollout in the same commit.
         """
 
     def entries(self, rollout: str, after: int = 0) -> tuple[Entry, ...]:

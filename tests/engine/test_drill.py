@@ -235,4 +235,4 @@ def test_told_to_stop_the_drill_leaves_no_scratch(world):
             assert _scratches(world) == before
         else:
             break
-    assert 0 < after
+    assert after > 0
