@@ -264,6 +264,7 @@ class NoWorld:
 
     def __init__(self, folder):
         self.folder = folder
+        self.settings = {}
 
 
 def files(world):

@@ -139,9 +139,10 @@ class Held:
 
 
 class EnvoyWorld:
-    """One environment: a proxy and the releases behind it."""
+    """One environment: a proxy and the releases behind it. `settings`: of all its controllers."""
 
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="traffic", dir="/tmp"))
         self.supervisor = Supervisor(self.folder)
         self.port = free_port()
@@ -159,6 +160,7 @@ class EnvoyWorld:
                 "supervisor": self.supervisor,
                 "clock": SystemClock(),
                 "ready_seconds": LONG / 2,
+                **self.settings,
                 **settings,
             }
         )

@@ -161,8 +161,8 @@ class EnvoyTraffic:
     def readings(self) -> Mapping[str, ProxyReading]:
         """Look: the proxy's counters per release name; all arms are read together.
 
-        Broken when the proxy does not answer. A reading's epoch is when that process of the proxy started. Requests of testers who chose
-        their arm are in `active` only.
+        Broken when the proxy does not answer. A reading's epoch is when that process of the proxy
+        started. Requests of testers who chose their arm are in `active` only.
         """
         try:
             with self._proxy.admin.session() as session:

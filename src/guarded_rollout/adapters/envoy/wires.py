@@ -15,7 +15,7 @@ With a canary each arm has a lane of its own, and the canary's standby is the ba
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guarded_rollout.adapters.envoy.frame import TYPE, Resource
 from guarded_rollout.adapters.envoy.names import encode, pinned, standing_by
@@ -88,11 +88,11 @@ def _lane(
         rescuer = _replicas(other, role, health_path, others=False)
         target = _composite(name, (own, own, rescuer, rescuer))
         made += [rescuer, target]
-    tested = None
+    lane = Lane(arm, target["name"], own["name"])
     if pins:
         tested = _composite(pinned(arm.release), (own,) * (1 + ATTEMPTS_AFTER_THE_FIRST))
         made.append(tested)
-    lane = Lane(arm, target["name"], own["name"], tested and tested["name"])
+        lane = replace(lane, pinned=tested["name"])
     return lane, {cluster["name"]: cluster for cluster in made}
 
 
