@@ -15,6 +15,7 @@ from typing import Protocol
 from guarded_rollout.core.changes import Change, Record
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.migration_findings import Finding, TableSeen
+from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
 from guarded_rollout.core.spec import (
@@ -130,11 +131,33 @@ class Route:
     """Where traffic goes: all of it to `to`; `standby` is kept warm and answers when `to` is gone.
 
     `to` None: nothing is deployed, the proxy answers 503. `fence`: the lease that asked.
+    With `canary`, `percent` of the users go there, in steps of 0.1, the others to `to`, which is
+    the baseline and answers when the canary is gone. BadInput for a share that cannot be.
     """
 
     to: Arm | None
     standby: Arm | None
     fence: int
+    canary: Arm | None = None
+    percent: float = 0.0
+
+    def __post_init__(self) -> None:
+        """See to it that the share is one."""
+        if self.canary is None:
+            if self.percent != 0:
+                raise BadInput(f"{self.percent:g} % of the users go to no release")
+            return
+        if self.to is None or self.to.release == self.canary.release:
+            raise BadInput(
+                f"{self.canary.release} cannot be a canary of {self.to and self.to.release}",
+                "a canary needs another release beside it as its baseline",
+            )
+        tenths = self.percent * 10
+        if not 0 < self.percent < 100 or abs(tenths - round(tenths)) > 1e-6:
+            raise BadInput(
+                f"{self.percent!r} % of the users cannot go to {self.canary.release}",
+                "choose a share from 0.1 to 99.9, in steps of 0.1",
+            )
 
 
 class Trial(Protocol):
@@ -172,7 +195,8 @@ class Traffic(Protocol):
     def route(self, route: Route) -> None:
         """Shift in one change; returns when the proxy has taken it up. A stale fence is refused.
 
-        Broken when the proxy rejects it or `to` has no healthy replica: then nothing has moved.
+        Broken when the proxy rejects it, or `to` or the canary has no healthy replica: then
+        nothing has moved.
         """
 
     def routed(self) -> Route | None:
@@ -182,7 +206,7 @@ class Traffic(Protocol):
         """Wait until the release has no request in flight. False: it still has after `seconds`."""
 
     def readings(self) -> Mapping[str, ProxyReading]:
-        """Look: the proxy's counters per release name."""
+        """Look: the proxy's counters per release name; all arms are read together."""
 
     def tidy(self) -> None:
         """Keep what the proxy writes to disk bounded."""
@@ -569,7 +593,7 @@ class Journal(Protocol):
         """Append one fact. `after`: the rollout's last entry known to the caller, else Behind.
 
         With a stale lease: Busy, and nothing is written. Without one only what a person asks
-        (RollbackAsked, PromoteAsked) is accepted. `ended` closes the rollout in the same commit.
+        (facts.ASKS) is accepted. `ended` closes the rollout in the same commit.
         """
 
     def entries(self, rollout: str, after: int = 0) -> tuple[Entry, ...]:

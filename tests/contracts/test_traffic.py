@@ -2,18 +2,22 @@
 
 A world has: `traffic` (not started), `controller(ready_seconds=...)` (another one for the same
 proxy), `start()`, `arm(release, replicas)` (started and healthy), `kill(arm)`, `close()`,
-`ask(method, path)` -> (status, body) and `hold()` (a request in flight, answered by `finish()` of
-what it returns). A release answers its own name; `/status/N` answers N, `/slow/S` takes S seconds.
+`ask(method, path)` -> (status, body), `many(count)` -> the bodies of so many GETs, and `hold()` (a
+request in flight, answered by `finish()` of what it returns). A release answers its own name;
+`/status/N` answers N, `/slow/S` takes S seconds.
 """
 
 import json
+import math
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from guarded_rollout.core.problems import Broken, Busy
+from guarded_rollout.core.problems import BadInput, Broken, Busy
 from guarded_rollout.core.series import quantile
 from guarded_rollout.ports import Arm, Route
-from tests.adapters.envoy.world import EnvoyWorld, until
+from tests.adapters.envoy.world import LONG, EnvoyWorld, until
 
 WORLDS = {"envoy": EnvoyWorld}
 
@@ -83,6 +87,106 @@ def test_a_route_to_nothing_takes_the_service_down_politely(world):
     assert world.traffic.routed() == Route(None, None, 1)
     world.traffic.route(Route(a, None, 1))
     assert world.ask() == (200, "a")
+
+
+def test_a_canary_gets_its_share_and_every_request_is_on_one_account(world):
+    """Seven standard deviations of a fair split: 1 in 10**11. Errors and durations per arm too."""
+    a, b = world.arm("a"), world.arm("b")
+    world.traffic.route(Route(a, None, 1))
+    sent, percent = 3000, 20
+    world.traffic.route(Route(a, None, 1, b, percent))
+    got = Counter(world.many(sent))
+    failed = Counter(world.ask(path="/status/500") for _ in range(60))
+    assert set(failed) <= {(500, "a"), (500, "b")}
+    assert abs(got["b"] - sent * percent / 100) < 7 * math.sqrt(sent * 0.2 * 0.8)
+    readings = world.traffic.readings()
+    for name in ("a", "b"):
+        found = readings[name]
+        assert (found.requests, found.errors) == (got[name] + failed[500, name], failed[500, name])
+        assert (found.rescued, found.retried, found.active) == (0, 0, 0)
+        assert found.durations.counts[-1] == found.requests
+
+
+def test_a_share_can_grow_to_all_and_go_back_to_none(world):
+    """Every step is read back from the proxy, in tenths of a percent."""
+    a, b = world.arm("a"), world.arm("b")
+    world.traffic.route(Route(a, None, 1))
+    for percent in (0.1, 1, 5.3, 33.3, 50, 99.9):
+        route = Route(a, None, 1, b, percent)
+        world.traffic.route(route)
+        assert world.controller().routed() == route
+    world.traffic.route(Route(b, a, 1))
+    assert set(world.many(50)) == {"b"}
+    world.traffic.route(Route(a, b, 1))
+    assert world.traffic.routed() == Route(a, b, 1)
+    assert set(world.many(50)) == {"a"}
+
+
+def test_a_canary_moves_for_no_stale_fence(world):
+    """The share stays as it was."""
+    a, b = world.arm("a", replicas=1), world.arm("b", replicas=1)
+    route = Route(a, None, 5, b, 10)
+    world.traffic.route(route)
+    for refused in (Route(a, None, 4, b, 50), Route(b, a, 4)):
+        with pytest.raises(Busy, match="5"):
+            world.controller().route(refused)
+        assert world.traffic.routed() == route
+
+
+@pytest.mark.parametrize("dead", ["a", "b"])
+def test_no_share_for_a_canary_when_an_arm_has_no_healthy_replica(world, dead):
+    """Broken names the arm; the route stays as it was."""
+    a, b, now = world.arm("a"), world.arm("b"), world.arm("now")
+    world.traffic.route(Route(now, None, 1))
+    world.kill({"a": a, "b": b}[dead])
+    with pytest.raises(Broken, match=f"no replica of {dead} "):
+        world.controller(ready_seconds=1.0).route(Route(a, None, 1, b, 50))
+    assert world.traffic.routed() == Route(now, None, 1)
+    assert set(world.many(50)) == {"now"}
+
+
+def test_the_baseline_answers_when_the_canary_is_gone(world):
+    """Nobody notices, and each answer is counted against the canary as rescued."""
+    a, b = world.arm("a"), world.arm("b")
+    world.traffic.route(Route(a, None, 1, b, 50))
+    before = Counter(world.many(100))
+    world.kill(b)
+    answers = Counter(world.ask(method) for method in ("GET", "POST") * 100)
+    assert set(answers) == {(200, "a")}
+    readings = world.traffic.readings()
+    lost = readings["b"].requests - before["b"]
+    assert 0 < lost < 200
+    assert (readings["b"].errors, readings["b"].rescued) == (0, lost)
+    assert (readings["a"].requests, readings["a"].rescued) == (before["a"] + 200 - lost, 0)
+
+
+def test_a_canary_can_answer_when_the_baseline_is_gone(world):
+    """Only when the route says so: as its standby."""
+    a, b = world.arm("a"), world.arm("b")
+    world.traffic.route(Route(a, b, 1, b, 50))
+    world.kill(a)
+    assert set(world.many(50)) == {"b"}
+    readings = world.traffic.readings()
+    assert readings["a"].requests == readings["a"].rescued > 0
+    assert readings["b"].rescued == 0
+    assert readings["a"].requests + readings["b"].requests == 50
+
+
+@pytest.mark.parametrize("percent", [0, -1, 100, 101, 0.05, 12.34, math.nan, math.inf])
+def test_shares_that_cannot_be_are_refused(percent):
+    """Before anybody is asked."""
+    with pytest.raises(BadInput, match=r"from 0\.1 to 99\.9"):
+        Route(Arm("a", ()), None, 1, Arm("b", ()), percent)
+
+
+def test_a_canary_needs_another_release_beside_it():
+    """And a share needs a canary."""
+    a = Arm("a", (Path("/a.sock"),))
+    for to in (None, Arm("a", (Path("/other.sock"),))):
+        with pytest.raises(BadInput, match="a cannot be a canary of"):
+            Route(to, None, 1, a, 5)
+    with pytest.raises(BadInput, match="5 % of the users go to no release"):
+        Route(a, None, 1, None, 5)
 
 
 def test_every_controller_sees_the_same_route(world):
@@ -192,9 +296,33 @@ def test_drain_waits_for_what_is_in_flight(world):
     assert world.traffic.drain("stranger", 0.0)
 
 
-def test_a_stopped_proxy_comes_back_with_its_last_route(world):
+def test_drain_waits_for_a_canarys_requests_too(world):
+    """While it has a share, and after the share was taken back."""
+    a, b = world.arm("a", replicas=1), world.arm("b", replicas=1)
+    world.traffic.route(Route(b, None, 1))
+    held = world.hold()
+    until(lambda: world.traffic.readings()["b"].active == 1, "the canary has the request")
+    world.traffic.route(Route(a, None, 1, b, 99.9))
+    assert not world.traffic.drain("b", 0.1)
+    world.traffic.route(Route(a, None, 1))
+    assert not world.traffic.drain("b", 0.1)
+    assert world.traffic.drain("a", LONG)
+    assert held.finish() == (200, "b")
+    assert world.traffic.drain("b", LONG)
+
+
+def test_an_idle_canary_is_drained(world):
+    """With a share that nobody uses now."""
+    a, b = world.arm("a", replicas=1), world.arm("b", replicas=1)
+    world.traffic.route(Route(a, None, 1, b, 50))
+    assert world.traffic.drain("b", LONG)
+
+
+@pytest.mark.parametrize("percent", [0, 30])
+def test_a_stopped_proxy_comes_back_with_its_last_route(world, percent):
     """Stop ends it, start brings it back as it was."""
-    route = Route(world.arm("a", replicas=1), None, 2)
+    a, b = world.arm("a", replicas=1), world.arm("b", replicas=1)
+    route = Route(a, None, 2, b, percent) if percent else Route(a, None, 2)
     world.traffic.route(route)
     world.traffic.stop()
     assert not world.traffic.running()
@@ -202,7 +330,7 @@ def test_a_stopped_proxy_comes_back_with_its_last_route(world):
     world.traffic.stop()
     world.controller().start()
     assert world.traffic.routed() == route
-    assert world.ask() == (200, "a")
+    assert set(world.many(100)) == ({"a", "b"} if percent else {"a"})
 
 
 def test_the_epoch_tells_a_restart(world):

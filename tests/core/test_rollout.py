@@ -15,7 +15,9 @@ from guarded_rollout.core.facts import (
     Judged,
     Lane,
     Observed,
+    PauseAsked,
     PromoteAsked,
+    ResumeAsked,
     RollbackAsked,
     Started,
     StepBegan,
@@ -28,8 +30,8 @@ from guarded_rollout.core.gates import Answer, Verdict, judge_all
 from guarded_rollout.core.plan import Kind, Plan, Situation, Step, Way, Wish, make_plan
 from guarded_rollout.core.problems import NotPossible, Why
 from guarded_rollout.core.rollout import ATTEMPTS, TABLE, ImpossibleFact, advance, replay
-from guarded_rollout.core.spec import AtTheEnd, WatchPolicy
-from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code
+from guarded_rollout.core.spec import EVERYBODY, AtTheEnd, Stage, WatchPolicy
+from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code, stages_of
 from guarded_rollout.core.ways import way_back, ways_of
 from guarded_rollout.testing import examples
 
@@ -188,6 +190,8 @@ def test_a_pair_the_table_does_not_have_raises():
         Judged: Judged(1.0, ()),
         RollbackAsked: RollbackAsked("ops", "why"),
         PromoteAsked: PromoteAsked("ops", "why"),
+        PauseAsked: PauseAsked("ops", "why"),
+        ResumeAsked: ResumeAsked("ops", "why"),
         Adopted: Adopted("ops"),
     }
     assert set(samples) == set(KINDS.values())
@@ -207,17 +211,23 @@ def test_every_live_phase_of_the_table_can_reach_an_ending():
     assert all(not TABLE[phase] for phase in ENDINGS)
 
 
-CHOICES = st.lists(st.integers(0, 13), min_size=1, max_size=60)
+CHOICES = st.lists(st.integers(0, 15), min_size=1, max_size=60)
 
 
-def wander(choices: list[int], policy: WatchPolicy, kind: Kind, *, first: bool) -> list[State]:
+def wander(
+    choices: list[int], policy: WatchPolicy, kind: Kind, *, first: bool, canary: bool
+) -> list[State]:
     """A random but possible life of a rollout: what the engine, the world and people might do."""
-    state = advance(State(), Started(examples.plan(kind, policy, first=first), "ops"))
+    plan = examples.plan(kind, policy, first=first)
+    plan = examples.canary(plan) if canary else plan
+    state = advance(State(), Started(plan, "ops"))
     lived = [state]
     for choice in choices:
         fact: Fact
         action = next_action(state)
-        if choice >= 11:
+        if choice >= 14:
+            fact = (PauseAsked, ResumeAsked)[choice - 14]("ann", "wait")
+        elif choice >= 11:
             fact = RollbackAsked("ann", "no good", (None, Way.RESTORE, Way.DOWN)[choice - 11])
         elif choice == 10 and state.phase in {Phase.WATCHING, Phase.HOLDING}:
             fact = PromoteAsked("ann", "good enough")
@@ -254,29 +264,30 @@ LIVES = {
     "extend": st.sampled_from([0.0, 40.0]),
     "unknown": st.sampled_from(AtTheEnd),
     "first": st.booleans(),
+    "canary": st.booleans(),
 }
 
 
-def a_life(choices, kind, auto, extend, unknown, first) -> list[State]:
+def a_life(choices, kind, auto, extend, unknown, first, canary) -> list[State]:
     policy = WatchPolicy(examples.SHORT, auto, extend_seconds=extend, unknown=unknown)
     first = first and kind is not Kind.ROLLBACK
-    return wander(choices, policy, kind, first=first)
+    return wander(choices, policy, kind, first=first, canary=canary)
 
 
 @given(**LIVES)
 def test_no_user_is_touched_without_a_finished_verified_backup(
-    choices, kind, auto, extend, unknown, first
+    choices, kind, auto, extend, unknown, first, canary
 ):
     """Whatever happens, migrate, start and shift only begin after a verified backup."""
-    for state in a_life(choices, kind, auto, extend, unknown, first):
+    for state in a_life(choices, kind, auto, extend, unknown, first, canary):
         if state.begun & TOUCHING:
             assert state.outcomes[Step.BACKUP]["verified"] is True
 
 
 @given(**LIVES)
-def test_every_state_that_can_be_lived_can_end(choices, kind, auto, extend, unknown, first):
+def test_every_state_that_can_be_lived_can_end(choices, kind, auto, extend, unknown, first, canary):
     """From wherever a rollout is, working steps and a person who decides bring it to an ending."""
-    state = a_life(choices, kind, auto, extend, unknown, first)[-1]
+    state = a_life(choices, kind, auto, extend, unknown, first, canary)[-1]
     for _ in range(60):
         action = next_action(state)
         if isinstance(action, Stop):
@@ -296,10 +307,10 @@ def test_every_state_that_can_be_lived_can_end(choices, kind, auto, extend, unkn
 
 @given(**LIVES)
 def test_traffic_that_was_shifted_goes_back_before_the_candidate_stops(
-    choices, kind, auto, extend, unknown, first
+    choices, kind, auto, extend, unknown, first, canary
 ):
     """On every way back the traffic moves first."""
-    for state in a_life(choices, kind, auto, extend, unknown, first):
+    for state in a_life(choices, kind, auto, extend, unknown, first, canary):
         if state.phase is Phase.RETURNING and Step.SHIFT in state.begun:
             left = list(state.queue)
             if Step.RETURN in left:
@@ -513,10 +524,10 @@ def test_a_breach_without_a_way_back_restores_nothing_by_itself():
 
 @given(**LIVES)
 def test_a_restore_is_only_ever_asked_for_and_closes_first(
-    choices, kind, auto, extend, unknown, first
+    choices, kind, auto, extend, unknown, first, canary
 ):
     """No fact but a person's leads to it; nobody writes between the rows and the restore."""
-    for state in a_life(choices, kind, auto, extend, unknown, first):
+    for state in a_life(choices, kind, auto, extend, unknown, first, canary):
         if Step.RESTORE in state.queue:
             assert state.way is Way.RESTORE
         if Step.RESTORE in state.begun:
@@ -525,10 +536,10 @@ def test_a_restore_is_only_ever_asked_for_and_closes_first(
 
 @given(**LIVES)
 def test_the_schema_goes_down_only_where_that_was_proven(
-    choices, kind, auto, extend, unknown, first
+    choices, kind, auto, extend, unknown, first, canary
 ):
     """And before a release that was never proven on the new schema gets traffic."""
-    for state in a_life(choices, kind, auto, extend, unknown, first):
+    for state in a_life(choices, kind, auto, extend, unknown, first, canary):
         if state.running is Step.UNMIGRATE and state.plan.kind in {Kind.DEPLOY, Kind.MIGRATE}:
             assert Way.DOWN in ways_of(state.outcomes[Step.REHEARSE])
 
@@ -565,3 +576,76 @@ def test_an_old_version_that_is_sick_on_the_new_schema_is_no_shared_fault():
     state = advance(watching(ways=EVERY_WAY[1]), Observed(sick))
     state = advance(state, Judged(10, (Verdict("health", Answer.BREACH, "down"),)))
     assert state.phase is Phase.RETURNING
+
+
+def in_canary(*stages: Stage, policy: WatchPolicy | None = None) -> State:
+    """A canary of NEW whose first share has just been shifted."""
+    plan = examples.canary(examples.plan(policy=policy), *stages)
+    state = advance(State(), Started(plan, "ops"))
+    while isinstance(action := next_action(state), Perform):
+        state = advance(state, StepBegan(action.step, action.attempt))
+        state = advance(state, done(action.step))
+    return state
+
+
+def shifted(state: State) -> State:
+    """The shift of an advancing canary is done."""
+    state = advance(state, StepBegan(Step.SHIFT, 1))
+    return advance(state, StepDone(Step.SHIFT))
+
+
+def test_a_canary_goes_on_when_its_stage_is_baked_and_every_gate_passes():
+    """Share by share; promoted at the window's end, from the last one."""
+    state = in_canary(Stage(5, 10), Stage(50, 20))
+    assert judged(state, Answer.PASS, 5).stage == 0
+    state = judged(state, Answer.PASS, 10)
+    assert (state.phase, state.stage) == (Phase.ADVANCING, 1)
+    state = shifted(state)
+    assert (state.phase, state.stage_since) == (Phase.WATCHING, 10)
+    assert judged(state, Answer.PASS, 20).stage == 1
+    state = shifted(judged(state, Answer.PASS, 30))
+    assert state.stage == 2
+    assert judged(state, Answer.PASS, 50).phase is Phase.WATCHING
+    assert judged(state, Answer.PASS, 60).phase is Phase.FINISHING
+
+
+def test_a_canary_never_goes_on_because_nobody_knows():
+    """Unknown keeps the share; at the window's end a person is asked."""
+    state = judged(in_canary(Stage(5, 10)), Answer.UNKNOWN, 30)
+    assert (state.phase, state.stage) == (Phase.WATCHING, 0)
+    assert judged(state, Answer.UNKNOWN, 60).hold is Hold.UNKNOWN
+
+
+def test_a_paused_canary_stays_where_it_is_and_still_goes_back():
+    """Pause stops what is good, not what protects."""
+    state = advance(in_canary(Stage(5, 10)), PauseAsked("ann", "lunch"))
+    assert judged(state, Answer.PASS, 60).stage == 0
+    assert judged(state, Answer.BREACH, 20).phase is Phase.RETURNING
+    state = advance(state, ResumeAsked("ann", "back"))
+    assert judged(state, Answer.PASS, 60).phase is Phase.ADVANCING
+
+
+def test_a_canary_that_breaches_goes_back_from_any_share():
+    """While it advances too, once the shift that was begun is over."""
+    state = judged(in_canary(Stage(5, 10)), Answer.PASS, 10)
+    state = advance(state, StepBegan(Step.SHIFT, 1))
+    state = advance(state, RollbackAsked("ann", "customers call"))
+    assert state.phase is Phase.ADVANCING
+    assert advance(state, StepDone(Step.SHIFT)).phase is Phase.RETURNING
+    assert advance(state, StepFailed(Step.SHIFT, Why("no replica"))).phase is Phase.RETURNING
+
+
+def test_a_shift_that_fails_in_mid_canary_is_tried_again_and_then_goes_back():
+    """Nothing moved: the baseline still has the others."""
+    state = judged(in_canary(Stage(5, 10)), Answer.PASS, 10)
+    for attempt in range(1, ATTEMPTS + 1):
+        assert state.phase is Phase.ADVANCING
+        state = advance(state, StepBegan(Step.SHIFT, attempt))
+        state = advance(state, StepFailed(Step.SHIFT, Why("the proxy is gone")))
+    assert state.phase is Phase.RETURNING
+
+
+def test_a_first_deployment_has_nobody_to_share_users_with():
+    """Whatever the strategy says."""
+    plan = examples.canary(examples.plan(first=True))
+    assert stages_of(plan) == (EVERYBODY,)

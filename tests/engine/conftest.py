@@ -36,7 +36,13 @@ class Bench:
         return self._number
 
     def begin(
-        self, kind=Kind.DEPLOY, candidate=examples.NEW, policy=None, forward_only=None, wish=None
+        self,
+        kind=Kind.DEPLOY,
+        candidate=examples.NEW,
+        policy=None,
+        forward_only=None,
+        wish=None,
+        stages=(),
     ):
         """Write the plan down, as the command line does."""
         self._number += 1
@@ -44,6 +50,7 @@ class Bench:
         situation = read_situation(self.journal, "production", self.world.schema)
         self.world.candidate = candidate
         plan = make_plan(kind, examples.spec(policy=policy), candidate, situation, wish)
+        plan = examples.canary(plan, *stages) if stages else plan
         rollout = f"r{self._number}"
         self.journal.begin("production", rollout, Started(plan, "ops"), exclusive=True)
         return rollout
@@ -60,8 +67,8 @@ class Bench:
             say=lambda _: None,
         )
 
-    def deploy(self, candidate=examples.NEW, policy=None, forward_only=None) -> State:
-        return self.drive(self.begin(Kind.DEPLOY, candidate, policy, forward_only))
+    def deploy(self, candidate=examples.NEW, policy=None, forward_only=None, stages=()) -> State:
+        return self.drive(self.begin(Kind.DEPLOY, candidate, policy, forward_only, None, stages))
 
     def ask(self, rollout, fact):
         """What a person writes down, whoever else writes."""

@@ -139,6 +139,19 @@ def _add_steering(commands: "Commands") -> None:
     dry_run(rollback)
     detach(rollback)
 
+    abort = command(
+        commands,
+        "abort",
+        "steering:rollback",
+        "the same as rollback: a live rollout goes back",
+        "  rollout abort --env production --reason 'wrong version'",
+    )
+    abort.set_defaults(backup=None, schema_down=False, restore_data=False)
+    reason(abort, default="aborted")
+    abort.add_argument("--force", action="store_true", help="skip the question, nothing else")
+    dry_run(abort)
+    detach(abort)
+
     promote = command(
         commands,
         "promote",
@@ -149,13 +162,23 @@ def _add_steering(commands: "Commands") -> None:
     reason(promote, default=None)
     detach(promote)
 
+    pause = command(
+        commands,
+        "pause",
+        "steering:pause",
+        "keep a canary at its share; the watch goes on and a breach still rolls back",
+        "  rollout pause --env production --reason 'over lunch'",
+    )
+    reason(pause, default=None)
+
     resume = command(
         commands,
         "resume",
         "steering:resume",
-        "give a rollout that lost its guard a new one, and watch it",
+        "let a paused rollout go on, or give one that lost its guard a new one, and watch it",
         "  rollout resume --env production",
     )
+    reason(resume, default="resumed")
     detach(resume)
 
     agent = command(

@@ -1,8 +1,9 @@
-"""Commands that steer what is there: rollback, promote, resume."""
+"""Commands that steer what is there: rollback, promote, pause, resume."""
 
 import argparse
 import contextlib
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
@@ -12,7 +13,7 @@ from guarded_rollout.cli.screen import OnScreen, tell
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.fact_text import lost_lines
-from guarded_rollout.core.facts import PromoteAsked, RollbackAsked
+from guarded_rollout.core.facts import Fact, PauseAsked, PromoteAsked, ResumeAsked, RollbackAsked
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
 from guarded_rollout.core.problems import NotPossible, Problem
 from guarded_rollout.core.report import plan_lines
@@ -206,11 +207,34 @@ def promote(args: argparse.Namespace) -> int:
     return follow_to_rest(args, places, journal, active, after=after, guard=guard)
 
 
-def resume(args: argparse.Namespace) -> int:
-    """`rollout resume`: give a live rollout its guard back, and watch it."""
+def pause(args: argparse.Namespace) -> int:
+    """`rollout pause`: the share stays as it is; what protects goes on."""
     places = Places(args.root)
     journal = open_journal(places, look_only=True)
     check_environment(args, places, journal)
+    active = journal.active(args.env)
+    if active is None:
+        raise NotPossible(f"no rollout is active in {args.env}", f"rollout status --env {args.env}")
+    journal = open_journal(places)
+    ask(journal, active, PauseAsked(user(), args.reason))
+    ensure_guard(places, journal, active)
+    args.screen.line(f"{active.rollout} is paused: it is watched, and a breach still rolls back")
+    args.screen.line(f"  go on: rollout resume --env {args.env}")
+    args.screen.document({"rollout": active.rollout, "paused": True})
+    return 0
+
+
+def resume(args: argparse.Namespace) -> int:
+    """`rollout resume`: let a paused rollout go on; give it its guard back, and watch it."""
+    places = Places(args.root)
+    journal = open_journal(places, look_only=True)
+    check_environment(args, places, journal)
+    active = journal.active(args.env)
+    if active is not None and state_of(journal, active).paused:
+        journal = open_journal(places)
+        after = ask(journal, active, ResumeAsked(user(), args.reason))
+        guard = ensure_guard(places, journal, active)
+        return follow_to_rest(args, places, journal, active, after=after, guard=guard)
     alone = left_alone(journal, args.env)
     if alone is None:
         args.screen.line(f"nothing to resume in {args.env}")
@@ -221,12 +245,20 @@ def resume(args: argparse.Namespace) -> int:
     return follow_to_rest(args, places, journal, alone, after=after, guard=guard)
 
 
-def ask(journal: Journal, known: Known, fact: RollbackAsked | PromoteAsked) -> int:
+_WORDS: Mapping[type[Fact], str] = {
+    RollbackAsked: "rolled back",
+    PromoteAsked: "promoted",
+    PauseAsked: "paused",
+    ResumeAsked: "resumed",
+}
+
+
+def ask(journal: Journal, known: Known, fact: Fact) -> int:
     """Append what a person asks for, if it can happen now. Returns the entry's number.
 
     Raises Ended when it is over, NotPossible when this cannot be asked for now.
     """
-    word = "rolled back" if isinstance(fact, RollbackAsked) else "promoted"
+    word = _WORDS[type(fact)]
     while True:
         entries = journal.entries(known.rollout)
         state = replay(entry.fact for entry in entries)

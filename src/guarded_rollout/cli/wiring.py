@@ -156,6 +156,8 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
             listen=(environment.listen_host, environment.listen_port),
             health_path=spec.service.health_path,
             supervisor=Kept(folder / "proxy", clock),
+            sticky=environment.sticky,
+            pin=environment.pin,
             clock=clock,
         ),
         database=database,

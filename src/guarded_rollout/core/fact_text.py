@@ -9,7 +9,9 @@ from guarded_rollout.core.facts import (
     Judged,
     Lane,
     Observed,
+    PauseAsked,
     PromoteAsked,
+    ResumeAsked,
     RollbackAsked,
     Started,
     StepBegan,
@@ -32,7 +34,7 @@ STEP_TEXT = {
     Step.MIGRATE: "migrate the schema",
     Step.START: "start the candidate beside the old version",
     Step.SMOKE: "smoke checks on the candidate, before any user",
-    Step.SHIFT: "shift all traffic in one change, old version warm",
+    Step.SHIFT: "shift traffic in one change, old version warm",
     Step.RETIRE: "drain and stop the old version",
     Step.PRUNE: "remove expired backups and releases that no environment uses",
     Step.CLOSE: "take all traffic away and stop both releases: users get 503",
@@ -54,7 +56,7 @@ def minutes(seconds: float) -> str:
     return " ".join(parts)
 
 
-def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: PLR0911 - one per kind
+def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: C901, PLR0911 - one per kind
     """What a fact looks like on a screen; empty for what only machines read.
 
     `brief`: of the gates only those that do not pass.
@@ -83,6 +85,10 @@ def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: PLR091
             return [f"rollback{how} asked by {by}: {reason}"]
         case PromoteAsked(by=by, reason=reason):
             return [f"promotion asked by {by}: {reason}"]
+        case PauseAsked(by=by, reason=reason):
+            return [f"paused by {by}: {reason}"]
+        case ResumeAsked(by=by, reason=reason):
+            return [f"goes on, asked by {by}: {reason}"]
         case Adopted(by=by):
             return [f"resumed by {by}"]
 
@@ -100,6 +106,8 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:  # noqa: PLR0911 
         case Step.MIGRATE | Step.UNMIGRATE:
             moved = f"{outcome['from']} -> {outcome['to']}" if outcome["moved"] else "nothing to do"
             return f": {moved}"
+        case Step.SHIFT if outcome.get("percent", 100.0) < 100.0:
+            return f": {outcome['percent']:g} % of the users are on {outcome['to']}"
         case Step.SHIFT | Step.RETURN:
             return f": traffic goes to {outcome['to'] or 'nobody'}"
         case Step.CONFIRM:

@@ -93,6 +93,22 @@ class PromoteAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """A person wants the share to stay as it is. The watch goes on; a breach still rolls back."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """A person lets a paused rollout go on."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """A controller found this rollout without one and carries on."""
 
@@ -108,8 +124,13 @@ Fact = (
     | Judged
     | RollbackAsked
     | PromoteAsked
+    | PauseAsked
+    | ResumeAsked
     | Adopted
 )
+
+ASKS = (RollbackAsked, PromoteAsked, PauseAsked, ResumeAsked)
+"""What people ask for. Anybody may append these, whoever holds the lease."""
 
 KINDS: dict[str, type[Fact]] = {
     "started": Started,
@@ -120,6 +141,8 @@ KINDS: dict[str, type[Fact]] = {
     "judged": Judged,
     "rollback-asked": RollbackAsked,
     "promote-asked": PromoteAsked,
+    "pause-asked": PauseAsked,
+    "resume-asked": ResumeAsked,
     "adopted": Adopted,
 }
 _NAMES = {fact: name for name, fact in KINDS.items()}

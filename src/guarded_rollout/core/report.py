@@ -15,7 +15,16 @@ from guarded_rollout.core.facts import (
 from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.redact import redact_value
 from guarded_rollout.core.rollout import replay
-from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code, missing_copies
+from guarded_rollout.core.spec import EVERYBODY, Stage
+from guarded_rollout.core.state import (
+    ENDINGS,
+    Hold,
+    Phase,
+    State,
+    exit_code,
+    missing_copies,
+    stages_of,
+)
 from guarded_rollout.core.ways import automatic, way_back
 
 
@@ -31,6 +40,9 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  traffic  {environment.strategy}, {listen}, {environment.replicas} replicas",
         f"  schema   {plan.schema_before or 'none yet'}",
     ]
+    stages = stages_of(plan)
+    if len(stages) > 1:
+        lines += [f"  share    {_stage_text(stage)}" for stage in stages]
     if plan.use_backup:
         how = "puts back" if plan.kind is Kind.ROLLBACK else "uses"
         lines.append(f"  backup   {how} {plan.use_backup}")
@@ -61,6 +73,12 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [f"  warning  {warning}" for warning in plan.spec.warnings]
     lines.append(f"  digest   {plan.digest}")
     return lines
+
+
+def _stage_text(stage: Stage) -> str:
+    if stage.percent == EVERYBODY.percent:
+        return "100 %, until the window ends"
+    return f"{stage.percent:g} %, for {minutes(stage.bake_seconds)} and until every gate passes"
 
 
 def _undo(plan: Plan) -> tuple[Step, ...]:

@@ -16,7 +16,9 @@ from guarded_rollout.core.facts import (
     Lane,
     Observed,
     Outcome,
+    PauseAsked,
     PromoteAsked,
+    ResumeAsked,
     RollbackAsked,
     Started,
     StepBegan,
@@ -27,7 +29,7 @@ from guarded_rollout.core.gates import Answer, overall
 from guarded_rollout.core.plan import Kind, Plan, Step, Way
 from guarded_rollout.core.series import window
 from guarded_rollout.core.spec import AtTheEnd
-from guarded_rollout.core.state import Hold, Phase, State, backup_of
+from guarded_rollout.core.state import Hold, Phase, State, backup_of, stages_of
 from guarded_rollout.core.ways import automatic, proven, refusal, way_back
 
 _P = Phase
@@ -43,14 +45,25 @@ TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
         },
         _P.WATCHING: {
             Observed: frozenset({_P.WATCHING}),
-            Judged: frozenset({_P.WATCHING, _P.HOLDING, _P.FINISHING, _P.RETURNING}),
+            Judged: frozenset({_P.WATCHING, _P.ADVANCING, _P.HOLDING, _P.FINISHING, _P.RETURNING}),
             RollbackAsked: frozenset({_P.RETURNING, _P.HOLDING}),
             PromoteAsked: frozenset({_P.FINISHING}),
+            PauseAsked: frozenset({_P.WATCHING}),
+            ResumeAsked: frozenset({_P.WATCHING}),
             Adopted: frozenset({_P.WATCHING}),
+        },
+        _P.ADVANCING: {
+            StepBegan: frozenset({_P.ADVANCING}),
+            StepDone: frozenset({_P.WATCHING, _P.HOLDING, _P.RETURNING}),
+            StepFailed: frozenset({_P.ADVANCING, _P.HOLDING, _P.RETURNING}),
+            RollbackAsked: frozenset({_P.ADVANCING, _P.HOLDING, _P.RETURNING}),
+            PauseAsked: frozenset({_P.ADVANCING}),
+            ResumeAsked: frozenset({_P.ADVANCING}),
+            Adopted: frozenset({_P.ADVANCING, _P.HOLDING, _P.RETURNING}),
         },
         _P.HOLDING: {
             Observed: frozenset({_P.HOLDING}),
-            Judged: frozenset({_P.HOLDING, _P.FINISHING, _P.RETURNING}),
+            Judged: frozenset({_P.HOLDING, _P.ADVANCING, _P.FINISHING, _P.RETURNING}),
             RollbackAsked: frozenset({_P.RETURNING, _P.HOLDING}),
             PromoteAsked: frozenset({_P.FINISHING}),
             Adopted: frozenset({_P.HOLDING}),
@@ -135,6 +148,10 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
             return _asked_back(state, f"asked by {by}: {reason}", way)
         case PromoteAsked(by=by, reason=reason):
             return _finish(replace(state, reason=f"promoted by {by}: {reason}"))
+        case PauseAsked():
+            return replace(state, paused=True)
+        case ResumeAsked():
+            return replace(state, paused=False)
         case Adopted():
             return _go_back(state, state.asked) if state.asked is not None else state
 
@@ -199,6 +216,8 @@ def _failed(state: State, step: Step, what: str) -> State:
         return _go_back(state, f"{step}: {what}")
     if state.attempt < ATTEMPTS:
         return replace(state, running=None)
+    if state.phase is Phase.ADVANCING:
+        return _go_back(state, f"{step}: {what}")
     if state.phase is Phase.RETURNING:
         return replace(
             state,
@@ -219,6 +238,8 @@ def _when_empty(state: State) -> State:
         return state
     if state.phase is Phase.PREPARING and _plan(state).watches:
         return replace(state, phase=Phase.WATCHING)
+    if state.phase is Phase.ADVANCING:
+        return replace(state, phase=Phase.WATCHING, stage_since=state.elapsed)
     if state.phase is Phase.RETURNING:
         return replace(state, phase=Phase.ROLLED_BACK)
     return replace(state, phase=Phase.DONE)
@@ -237,8 +258,9 @@ def _hold(state: State, hold: Hold, reason: str) -> State:
 def _go_back(state: State, reason: str) -> State:
     """Undo what was begun. When nothing a user could notice began, the rollout is refused."""
     way, queue = _steps_back(state)
-    if not queue and state.phase in {Phase.WATCHING, Phase.HOLDING}:
-        return _hold(replace(state, asked=None, way=None), Hold.NO_WAY_BACK, reason)
+    if not queue and state.phase in {Phase.WATCHING, Phase.ADVANCING, Phase.HOLDING}:
+        still = replace(state, queue=(), running=None, attempt=0, asked=None, way=None)
+        return _hold(still, Hold.NO_WAY_BACK, reason)
     after = replace(
         state, queue=queue, running=None, attempt=0, asked=None, reason=reason, hold=None, way=way
     )
@@ -268,24 +290,50 @@ def _steps_back(state: State) -> tuple[Way | None, tuple[Step, ...]]:
 
 def _judged(state: State, fact: Judged) -> State:
     """The decision. One rule per line of `docs/reference`, in the order of their force."""
-    watch = _plan(state).spec.environment.watch
     answer = overall(fact.verdicts)
     worst = [verdict for verdict in fact.verdicts if verdict.answer is answer]
     reason = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in worst)
     if answer is Answer.BREACH:
         return _breached(state, reason)
-    over = fact.elapsed >= watch.schedule.duration
-    if fact.lane is Lane.DOWN or not over or state.hold in {Hold.BREACH, Hold.NO_WAY_BACK}:
+    if fact.lane is Lane.DOWN or state.paused or state.hold in {Hold.BREACH, Hold.NO_WAY_BACK}:
         return state
     if answer is Answer.PASS:
-        return _finish(replace(state, reason="every gate passes at the end of the window"))
-    if state.phase is Phase.HOLDING or (
-        fact.elapsed < watch.schedule.duration + watch.extend_seconds
-    ):
+        return _passed(state, fact.elapsed)
+    return _not_known(state, fact.elapsed, f"unknown at the end of the window: {reason}")
+
+
+def _passed(state: State, elapsed: float) -> State:
+    """More users once the stage has been watched long enough; all are there at the end only."""
+    stages = stages_of(_plan(state))
+    if elapsed - state.stage_since < stages[state.stage].bake_seconds:
+        return state
+    if state.stage + 1 < len(stages):
+        return _advance_stage(state)
+    if elapsed < _plan(state).spec.environment.watch.schedule.duration:
+        return state
+    return _finish(replace(state, reason="every gate passes at the end of the window"))
+
+
+def _not_known(state: State, elapsed: float, reason: str) -> State:
+    """The share stays as it is; when the window and its extension are over somebody decides."""
+    watch = _plan(state).spec.environment.watch
+    if state.phase is Phase.HOLDING or elapsed < watch.schedule.duration + watch.extend_seconds:
         return state
     if watch.unknown is AtTheEnd.ROLL_BACK:
-        return _go_back(state, f"unknown at the end of the window: {reason}")
-    return _hold(state, Hold.UNKNOWN, f"unknown at the end of the window: {reason}")
+        return _go_back(state, reason)
+    return _hold(state, Hold.UNKNOWN, reason)
+
+
+def _advance_stage(state: State) -> State:
+    return replace(
+        state,
+        phase=Phase.ADVANCING,
+        queue=(Step.SHIFT,),
+        running=None,
+        attempt=0,
+        hold=None,
+        stage=state.stage + 1,
+    )
 
 
 def _breached(state: State, reason: str) -> State:

@@ -11,6 +11,7 @@ class Strategy(StrEnum):
     """How traffic moves to the candidate."""
 
     BLUE_GREEN = "blue-green"
+    CANARY = "canary"
 
 
 class Tier(StrEnum):
@@ -152,10 +153,27 @@ class WatchPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A share of the users, and how long it is watched at least (seconds) before the next one."""
+
+    percent: float
+    bake_seconds: float
+
+
+EVERYBODY = Stage(100.0, 0.0)
+STAGES = (Stage(5.0, 300.0), Stage(25.0, 600.0), Stage(50.0, 600.0), EVERYBODY)
+"""What a canary does where nothing is said. The last stage lasts until the window's end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """One place a service runs in.
 
-    `allow_forward_only`: releases without a proven way back need no reason here.
+    Fields:
+        allow_forward_only: releases without a proven way back need no reason here.
+        stages: of a canary; the last one is 100 %. Other strategies have that one only.
+        sticky: what users are known by during a canary: `header:NAME`, `cookie:NAME`.
+        pin: a header, and a cookie, by which testers choose their arm.
     """
 
     name: str
@@ -172,6 +190,9 @@ class Environment:
     data_dirs: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     allow_forward_only: bool = False
+    stages: tuple[Stage, ...] = (EVERYBODY,)
+    sticky: tuple[str, ...] = ()
+    pin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

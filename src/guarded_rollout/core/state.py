@@ -8,6 +8,7 @@ from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.gates import Verdict
 from guarded_rollout.core.plan import Kind, Plan, Step, Way
 from guarded_rollout.core.series import Series
+from guarded_rollout.core.spec import EVERYBODY, Stage, Strategy
 
 
 class Phase(StrEnum):
@@ -16,6 +17,7 @@ class Phase(StrEnum):
     NEW = "new"
     PREPARING = "preparing"
     WATCHING = "watching"
+    ADVANCING = "advancing"
     HOLDING = "holding"
     FINISHING = "finishing"
     RETURNING = "returning"
@@ -41,7 +43,8 @@ class Hold(StrEnum):
 class State:
     """A rollout, folded. `queue`: the steps left in this phase; `running`: begun, not yet done.
 
-    `way`: the one that is gone back, or that a person asked for.
+    `way`: the one that is gone back, or that a person asked for. `stage`: of the canary, watched
+    since `stage_since` seconds of watching.
     """
 
     phase: Phase = Phase.NEW
@@ -59,6 +62,9 @@ class State:
     hold: Hold | None = None
     asked: str | None = None
     way: Way | None = None
+    stage: int = 0
+    stage_since: float = 0.0
+    paused: bool = False
     reason: str = ""
     leftovers: tuple[str, ...] = ()
 
@@ -92,3 +98,9 @@ def backup_of(state: State) -> str | None:
         return state.plan.use_backup
     file: str | None = state.outcomes.get(Step.BACKUP, {}).get("file")
     return file
+
+
+def stages_of(plan: Plan) -> tuple[Stage, ...]:
+    """The shares that a rollout goes through. Where nothing served before there is one."""
+    canary = plan.spec.environment.strategy is Strategy.CANARY and plan.baseline is not None
+    return plan.spec.environment.stages if canary else (EVERYBODY,)

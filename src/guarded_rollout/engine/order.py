@@ -12,7 +12,10 @@ from guarded_rollout.ports import Ports
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One step to do. `since`: when its first attempt began (Unix seconds)."""
+    """One step to do. `since`: when its first attempt began (Unix seconds).
+
+    `percent`: the share of the users that the candidate gets next.
+    """
 
     step: Step
     plan: Plan
@@ -22,6 +25,7 @@ class Order:
     since: float
     look_first: bool
     outcomes: Mapping[Step, Outcome] = field(default_factory=dict)
+    percent: float = 100.0
 
 
 def backup_file(order: Order, ports: Ports) -> Path:

@@ -4,6 +4,7 @@ from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.retention import DAY
+from guarded_rollout.core.spec import EVERYBODY
 from guarded_rollout.engine.copying import copy_backup
 from guarded_rollout.engine.launching import arm_of, built_release, launch, standing
 from guarded_rollout.engine.order import Order
@@ -120,11 +121,22 @@ def smoke(order: Order, ports: Ports, _: Control) -> Outcome:
 
 
 def shift(order: Order, ports: Ports, _: Control) -> Outcome:
+    """To the candidate: everybody with the old version warm, or a share of the users."""
     plan = order.plan
-    standby = standing(ports, plan.baseline)
-    ports.traffic.route(Route(arm_of(ports, plan.candidate), standby, order.fence))
+    standby, candidate = standing(ports, plan.baseline), arm_of(ports, plan.candidate)
+    if order.percent < EVERYBODY.percent and standby is None:
+        raise Broken(
+            f"{order.percent:g} % cannot go to {plan.candidate.name}: the old version does not run",
+            f"look at it: rollout status --env {plan.spec.environment.name}",
+        )
+    if order.percent < EVERYBODY.percent:
+        route = Route(standby, None, order.fence, candidate, order.percent)
+    else:
+        route = Route(candidate, standby, order.fence)
+    ports.traffic.route(route)
     return {
         "to": plan.candidate.name,
+        "percent": order.percent,
         "standby": standby.release if standby else None,
         "at": ports.clock.now(),
     }

@@ -6,7 +6,7 @@ own, so a dead or slow one never stops the probes.
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from guarded_rollout.core.down import Pulse
@@ -26,10 +26,18 @@ _TICK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Scraped:
+class _ArmScraped:
     readings: tuple[Reading, ...] = ()
     proxy: ProxyReading | None = None
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scraped:
+    """Both arms at about the same time: they are compared."""
+
+    candidate: _ArmScraped = field(default_factory=_ArmScraped)
+    baseline: _ArmScraped = field(default_factory=_ArmScraped)
     number: int = 0
 
 
@@ -145,25 +153,26 @@ class Watch:
         old = self._plan.baseline
         return Observation(
             elapsed=round(elapsed, 3),
-            candidate=self._arm(self._candidate, self._plan.candidate, scraped),
-            baseline=self._arm(self._baseline, old, None) if self._baseline and old else None,
+            candidate=self._arm(self._candidate, self._plan.candidate, scraped.candidate),
+            baseline=self._arm(self._baseline, old, scraped.baseline)
+            if self._baseline and old
+            else None,
             host=self._ports.host.seen() if look is not None else None,
             look=look,
         )
 
-    def _arm(self, prober: Prober, release: Release, scraped: _Scraped | None) -> ArmSeen:
+    def _arm(self, prober: Prober, release: Release, scraped: _ArmScraped) -> ArmSeen:
         well, ok, failed = prober.take()
         replicas = self._ports.target.replicas(release)
-        shown = scraped or _Scraped()
         return ArmSeen(
             healthy=well,
             probes_ok=ok,
             probes_failed=failed,
             replicas_alive=sum(replica.alive for replica in replicas),
             restarts=sum(replica.restarts for replica in replicas),
-            readings=shown.readings,
-            proxy=shown.proxy,
-            problems=shown.problems,
+            readings=scraped.readings,
+            proxy=scraped.proxy,
+            problems=scraped.problems,
         )
 
     def _scrape_loop(self) -> None:
@@ -193,9 +202,25 @@ class Watch:
         return self._stop.is_set()
 
     def _scrape(self, number: int) -> _Scraped:
+        proxies: Mapping[str, ProxyReading] = {}
+        told: tuple[str, ...] = ()
+        try:
+            proxies = self._ports.traffic.readings()
+        except Exception as error:  # noqa: BLE001 - a source that fails is unknown, never fatal
+            told = (f"proxy: {error}",)
+        old = self._plan.baseline
+        return _Scraped(
+            self._scrape_arm(self._plan.candidate, proxies, told),
+            self._scrape_arm(old, proxies, ()) if old else _ArmScraped(),
+            number,
+        )
+
+    def _scrape_arm(
+        self, release: Release, proxies: Mapping[str, ProxyReading], told: tuple[str, ...]
+    ) -> _ArmScraped:
         service = self._plan.spec.service
-        readings, problems = [], []
-        for replica in self._ports.target.replicas(self._plan.candidate):
+        readings, problems = [], list(told)
+        for replica in self._ports.target.replicas(release):
             found = self._ports.web.metrics(
                 Address(socket=replica.socket),
                 service.metrics_path,
@@ -207,12 +232,7 @@ class Watch:
                 problems.append(f"{replica.name}: {found}")
             else:
                 readings.append(found)
-        proxy: ProxyReading | None = None
-        try:
-            proxy = self._ports.traffic.readings().get(self._plan.candidate.name)
-        except Exception as error:  # noqa: BLE001 - a source that fails is unknown, never fatal
-            problems.append(f"proxy: {error}")
-        return _Scraped(tuple(readings), proxy, tuple(problems), number)
+        return _ArmScraped(tuple(readings), proxies.get(release.name), tuple(problems))
 
     def _synthetic_loop(self) -> None:
         """The smoke checks, in turn, through the proxy as a user would send them."""

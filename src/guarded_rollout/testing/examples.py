@@ -1,5 +1,7 @@
 """Small, complete values to test with: a service, an environment, releases, plans, observations."""
 
+from dataclasses import replace
+
 from guarded_rollout.core.gates import (
     DurationGate,
     FailureRateGate,
@@ -11,6 +13,7 @@ from guarded_rollout.core.plan import Kind, Plan, Situation, make_plan
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, Reading
 from guarded_rollout.core.spec import (
+    EVERYBODY,
     Check,
     DatabaseAddress,
     Environment,
@@ -19,6 +22,8 @@ from guarded_rollout.core.spec import (
     Release,
     Service,
     Spec,
+    Stage,
+    Strategy,
     WatchPolicy,
 )
 
@@ -82,6 +87,15 @@ def plan(
     else:
         situation = Situation(serving=None if first else OLD)
     return make_plan(kind, spec(policy=policy), NEW, situation)
+
+
+def canary(plan: Plan, *stages: Stage) -> Plan:
+    """The same plan as a canary; default: 5, 50, 100 %."""
+    shares = stages or (Stage(5.0, 10.0), Stage(50.0, 10.0))
+    environment = replace(
+        plan.spec.environment, strategy=Strategy.CANARY, stages=(*shares, EVERYBODY)
+    )
+    return replace(plan, spec=replace(plan.spec, environment=environment))
 
 
 def seen(

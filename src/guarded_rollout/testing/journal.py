@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from guarded_rollout.core.chain import GENESIS, link
 from guarded_rollout.core.facts import (
+    ASKS,
     Fact,
-    PromoteAsked,
-    RollbackAsked,
     Started,
     decode,
     encode,
@@ -188,7 +187,7 @@ class MemoryJournal:
         if isinstance(fact, Started):
             raise NotPossible("a rollout starts once")
         if lease is None:
-            if not isinstance(fact, RollbackAsked | PromoteAsked):
+            if not isinstance(fact, ASKS):
                 raise NotPossible(
                     f"{type(fact).__name__} can only be written by who has the lease of "
                     f"{environment}"

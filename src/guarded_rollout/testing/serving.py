@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guarded_rollout.core.problems import Broken, Busy
@@ -145,10 +145,14 @@ class FakeTraffic:
         live = self.world.routed
         if live is not None and route.fence < live.fence:
             raise Busy(f"fence {route.fence} is older than {live.fence}", "another guard took over")
-        if route.to is not None and route.to.release in self.world.sick | self.world.dead:
-            raise Broken(f"{route.to.release} has no healthy replica", "look at its log")
-        if live is None or (route.to, route.standby) != (live.to, live.standby):
-            self.world.act("route", route.to.release if route.to else "nobody")
+        for arm in (route.to, route.canary):
+            if arm is not None and arm.release in self.world.sick | self.world.dead:
+                raise Broken(f"{arm.release} has no healthy replica", "look at its log")
+        if live is None or replace(route, fence=live.fence) != live:
+            told = route.to.release if route.to else "nobody"
+            if route.canary is not None:
+                told += f", {route.percent:g} % {route.canary.release}"
+            self.world.act("route", told)
         self.world.routed = route
 
     def routed(self) -> Route | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guarded_rollout.adapters.envoy import wires
+from guarded_rollout.adapters.envoy import routes
 from guarded_rollout.adapters.envoy.config_files import ConfigFiles
 from guarded_rollout.adapters.whole_files import write_whole
 from guarded_rollout.core.problems import BadInput, Broken
@@ -53,7 +53,7 @@ def test_a_refused_file_is_taken_back(world, monkeypatch, broken):
         controller = world.controller(health_path="/with a\nline end")
     else:
         seconds = -1 if broken == "routes" else "nonsense"
-        monkeypatch.setattr(wires, "ROUTE_SECONDS", seconds)
+        monkeypatch.setattr(routes, "ROUTE_SECONDS", seconds)
     before = files(world)
     with pytest.raises(Broken, match=r"refused its new .ds file") as problem:
         controller.route(Route(b, a, 1))
@@ -264,6 +264,7 @@ class NoWorld:
 
     def __init__(self, folder):
         self.folder = folder
+        self.settings = {}
 
 
 def files(world):

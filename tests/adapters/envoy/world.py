@@ -120,15 +120,16 @@ class Load:
 class Held:
     """A request in flight."""
 
-    def __init__(self, world):
+    def __init__(self, world, headers):
         self._file = world.folder / "answer"
         self._file.unlink(missing_ok=True)
         self._answers = []
-        self._thread = threading.Thread(target=self._ask, args=(world,))
+        self._thread = threading.Thread(target=self._ask, args=(world, headers))
         self._thread.start()
 
-    def _ask(self, world):
-        self._answers.append(world.ask("GET", f"/hold/{self._file.name}"))
+    def _ask(self, world, headers):
+        path = f"/hold/{self._file.name}"
+        self._answers.append(world.ask("GET", path, headers=headers))
 
     def finish(self):
         """Let it be answered: status and body."""
@@ -138,9 +139,10 @@ class Held:
 
 
 class EnvoyWorld:
-    """One environment: a proxy and the releases behind it."""
+    """One environment: a proxy and the releases behind it. `settings`: of all its controllers."""
 
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="traffic", dir="/tmp"))
         self.supervisor = Supervisor(self.folder)
         self.port = free_port()
@@ -158,6 +160,7 @@ class EnvoyWorld:
                 "supervisor": self.supervisor,
                 "clock": SystemClock(),
                 "ready_seconds": LONG / 2,
+                **self.settings,
                 **settings,
             }
         )
@@ -216,6 +219,24 @@ class EnvoyWorld:
         finally:
             connection.close()
 
+    def many(self, requests):
+        """The bodies of one 200 after the other, over one connection.
+
+        `requests`: a number of GETs, or their headers one by one.
+        """
+        wanted = [{}] * requests if isinstance(requests, int) else requests
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG)
+        bodies = []
+        try:
+            for headers in wanted:
+                connection.request("GET", "/", headers=headers)
+                answer = connection.getresponse()
+                bodies.append(answer.read().decode())
+                assert answer.status == 200, (answer.status, bodies[-1])
+        finally:
+            connection.close()
+        return bodies
+
     def ask_or_none(self):
         """The same, None while nobody accepts."""
         try:
@@ -237,9 +258,9 @@ class EnvoyWorld:
                 return "403" in str(problem)
         return False
 
-    def hold(self):
+    def hold(self, headers=()):
         """Begin a request that is answered when its `finish()` is called."""
-        return Held(self)
+        return Held(self, headers)
 
     @contextlib.contextmanager
     def load(self, connections=8, methods=("GET", "POST")):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from guarded_rollout.adapters.configuration.copies_section import read_copies
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
 from guarded_rollout.adapters.configuration.service_section import identifier, variables
-from guarded_rollout.core.spec import CopyPlace, Strategy
+from guarded_rollout.adapters.configuration.stages_section import read_stages
+from guarded_rollout.core.spec import EVERYBODY, STAGES, CopyPlace, Stage, Strategy
 
 POSTGRESQL = "postgresql"
 _SQLITE = "sqlite:"
@@ -23,7 +24,11 @@ _OPTIONAL = (
     "scrape_every",
     "synthetic_per_second",
     "allow_forward_only",
+    "stages",
+    "sticky",
+    "pin",
 )
+_STICKY = re.compile(r"(header|cookie):[A-Za-z0-9_-]+")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
 
@@ -50,6 +55,9 @@ class Site:
     scrape_seconds: float
     synthetic_per_second: float
     allow_forward_only: bool
+    stages: tuple[Stage, ...]
+    sticky: tuple[str, ...]
+    pin: str | None
 
 
 def read_sites(value: Value) -> dict[str, Site]:
@@ -79,6 +87,12 @@ def _site(name: str, section: Value) -> Site:
     fields = section.table(required=_REQUIRED, optional=_OPTIONAL)
     host, port = _listen(fields["listen"])
     files = fields.get("config_files")
+    strategy = given(
+        fields.get("strategy"), lambda at: Strategy(at.choice(Strategy)), Strategy.BLUE_GREEN
+    )
+    for key in ("stages", "sticky", "pin"):
+        if key in fields and strategy is not Strategy.CANARY:
+            raise fields[key].problem("belongs to a canary", 'add strategy = "canary"')
     days = given(fields.get("retention_days"), lambda at: at.whole(1, 3650, "days"), 7)
     return Site(
         name=name,
@@ -87,9 +101,7 @@ def _site(name: str, section: Value) -> Site:
         port=port,
         replicas=given(fields.get("replicas"), replicas, 1),
         sqlite=_database(fields["database"]),
-        strategy=given(
-            fields.get("strategy"), lambda at: Strategy(at.choice(Strategy)), Strategy.BLUE_GREEN
-        ),
+        strategy=strategy,
         retention_days=days,
         copies=given(fields.get("copies"), lambda at: read_copies(at, days), ()),
         config_files=files.members() if files is not None else None,
@@ -101,6 +113,11 @@ def _site(name: str, section: Value) -> Site:
             fields.get("synthetic_per_second"), lambda at: at.number(0, 1000, "requests"), 0.0
         ),
         allow_forward_only=given(fields.get("allow_forward_only"), Value.flag, default=False),
+        stages=given(fields.get("stages"), read_stages, STAGES)
+        if strategy is Strategy.CANARY
+        else (EVERYBODY,),
+        sticky=given(fields.get("sticky"), _sticky, ()),
+        pin=given(fields.get("pin"), Value.text, None),
     )
 
 
@@ -133,6 +150,16 @@ def _database(value: Value) -> str | None:
             "config/db_ENVIRONMENT.conf",
         )
     return Value(value.place, text.removeprefix(_SQLITE)).relative_path()
+
+
+def _sticky(value: Value) -> tuple[str, ...]:
+    for member in value.members():
+        if _STICKY.fullmatch(member.text()) is None:
+            raise member.problem(
+                f"{quoted(member.text())} says not by what a user is known",
+                'write "header:NAME" or "cookie:NAME"',
+            )
+    return tuple(member.text() for member in value.members())
 
 
 def _paths(value: Value) -> tuple[str, ...]:

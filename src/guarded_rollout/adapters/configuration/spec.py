@@ -193,6 +193,9 @@ def _environment(
         copies=site.copies,
         config_files=files,
         allow_forward_only=site.allow_forward_only,
+        stages=site.stages,
+        sticky=site.sticky,
+        pin=site.pin,
         data_dirs=site.data_dirs,
         env=tuple(own.items()),
     )

@@ -8,9 +8,11 @@ from guarded_rollout.adapters.envoy.config_files import ConfigFiles
 from guarded_rollout.adapters.envoy.frame import Resource
 from guarded_rollout.adapters.envoy.marks import Mark
 from guarded_rollout.adapters.envoy.proxy import Proxy
-from guarded_rollout.adapters.envoy.wires import Wiring, routes, wiring
+from guarded_rollout.adapters.envoy.routes import routes
+from guarded_rollout.adapters.envoy.visitors import Visitors
+from guarded_rollout.adapters.envoy.wires import Lane, Wiring, wiring
 from guarded_rollout.core.problems import Broken
-from guarded_rollout.ports import Arm, Route
+from guarded_rollout.ports import Route
 
 BACK_SECONDS = 5.0
 NOTHING = Mark(Route(None, None, 0), 0, ())
@@ -19,10 +21,13 @@ NOTHING = Mark(Route(None, None, 0), 0, ())
 class Changes:
     """Only to be used by whoever holds the folder's lock."""
 
-    def __init__(self, files: ConfigFiles, proxy: Proxy, health_path: str) -> None:
+    def __init__(
+        self, files: ConfigFiles, proxy: Proxy, health_path: str, visitors: Visitors
+    ) -> None:
         self._files = files
         self._proxy = proxy
         self._health_path = health_path
+        self._visitors = visitors
 
     def first(self) -> None:
         """Before the proxy's start: the last good files, or the first ones."""
@@ -30,7 +35,7 @@ class Changes:
             self._files.put_back(kind)
         if self._files.mark() is None:
             self._files.put("cds", NOTHING.version, [])
-            self._files.put("rds", NOTHING.version, [routes(NOTHING, None)])
+            self._files.put("rds", NOTHING.version, [routes(NOTHING, Wiring({}), self._visitors)])
 
     def settled(self) -> Mark:
         """Wait for the proxy, see to it that its files say what it does, return its mark.
@@ -50,12 +55,12 @@ class Changes:
 
     def shift(self, route: Route, last: Mark) -> None:
         """From the routes of `last` to these, in one change; Broken: nothing has moved."""
-        wires = wiring(route, self._health_path)
+        wires = wiring(route, self._health_path, pins=self._visitors.pin is not None)
         mark = Mark(route, last.counter + 1, tuple(sorted(wires.clusters)))
         try:
             self._wire(wires, mark, last)
-            if route.to is not None and wires.own is not None:
-                self._await_healthy(route.to, wires.own)
+            for lane in wires.lanes:
+                self._await_healthy(lane)
             self._turn(wires, mark)
         except BaseException:
             self.put_back(last)
@@ -118,17 +123,17 @@ class Changes:
 
         self.hand_over("cds", lambda: self._files.put("cds", mark.version, wanted), there)
 
-    def _await_healthy(self, arm: Arm, cluster: str) -> None:
-        wanted = {str(path) for path in arm.sockets}
+    def _await_healthy(self, lane: Lane) -> None:
+        wanted = {str(path) for path in lane.arm.sockets}
 
         def healthy(session: Session) -> bool:
-            hosts = live.clusters(session).get(cluster, ())
+            hosts = live.clusters(session).get(lane.own, ())
             return {h.address for h in hosts} == wanted and any(h.healthy for h in hosts)
 
         seconds = self._proxy.ready_seconds
         if not self._proxy.until(seconds, lambda: self._proxy.look(healthy)):
             raise Broken(
-                f"no replica of {arm.release} answers GET {self._health_path} with 200 within"
+                f"no replica of {lane.arm.release} answers GET {self._health_path} with 200 within"
                 f" {seconds:g} s, so no traffic was moved; its sockets: "
                 + (", ".join(sorted(wanted)) or "none"),
                 "look at the logs of its replicas",
@@ -136,7 +141,7 @@ class Changes:
 
     def _turn(self, wires: Wiring, mark: Mark) -> None:
         def put() -> None:
-            self._files.put("rds", mark.version, [routes(mark, wires.target)])
+            self._files.put("rds", mark.version, [routes(mark, wires, self._visitors)])
 
         self.hand_over("rds", put, lambda session: live.live_mark(session) == mark)
         if not self._proxy.look(lambda session: live.settle(session, self._proxy.pause)):

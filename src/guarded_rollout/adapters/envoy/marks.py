@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guarded_rollout.core.problems import BadInput
 from guarded_rollout.ports import Arm, Route
 
 KEY = "guarded_rollout"
@@ -33,6 +34,8 @@ class Mark:
             "counter": self.counter,
             "to": _arm(self.route.to),
             "standby": _arm(self.route.standby),
+            "canary": _arm(self.route.canary),
+            "percent": self.route.percent,
             "clusters": list(self.clusters),
         }
 
@@ -42,9 +45,16 @@ def mark_of(route_configuration: dict[str, Any]) -> Mark | None:
     try:
         host = route_configuration["virtual_hosts"][0]
         found = host["metadata"]["filter_metadata"][KEY]
-        route = Route(_read(found["to"]), _read(found["standby"]), int(found["fence"]))
+        route = Route(
+            _read(found["to"]),
+            _read(found["standby"]),
+            int(found["fence"]),
+            # Marks of earlier versions have no canary.
+            _read(found.get("canary")),
+            float(found.get("percent", 0.0)),
+        )
         return Mark(route, int(found["counter"]), tuple(found["clusters"]))
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, BadInput):
         return None
 
 

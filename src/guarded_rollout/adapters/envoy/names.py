@@ -10,6 +10,9 @@ from urllib.parse import unquote_to_bytes
 STANDING_BY = "@"
 """`B@A`: the replicas of B as they stand by for A."""
 
+PINNED = "+pinned"
+"""`B+pinned`: what testers asked of B. It is on no release's account."""
+
 _PLAIN = re.compile(rb"[A-Za-z0-9-]")
 
 
@@ -29,6 +32,11 @@ def decode(name: str) -> str:
 def standing_by(standby: str, release: str) -> str:
     """The statistics name of `standby` in its role for `release`."""
     return f"{encode(standby)}{STANDING_BY}{encode(release)}"
+
+
+def pinned(release: str) -> str:
+    """The statistics name of what testers ask of the release."""
+    return f"{encode(release)}{PINNED}"
 
 
 def parts(name: str) -> tuple[str, str | None]:

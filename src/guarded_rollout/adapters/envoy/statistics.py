@@ -3,7 +3,11 @@
 All counters of a release are those of the clusters that carry its name: a request counts for the
 release it was routed to, whoever answered. `errors` are final answers of 500 and above; `rescued`
 are good answers of the standby, so the two never count the same request. A counter may begin anew
-from zero when a later route drops a cluster, never while a route stands.
+from zero when a later route drops a cluster, never while a route stands. So may the durations, and
+these alone: Envoy forgets a histogram with the last cluster that ever added to it, even while
+other clusters of that name keep the counters.
+
+What testers asked for has accounts of its own, which are no release's: see `names.PINNED`.
 """
 
 from bisect import bisect_left

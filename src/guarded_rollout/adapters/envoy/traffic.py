@@ -15,8 +15,9 @@ from guarded_rollout.adapters.envoy.config_files import ConfigFiles
 from guarded_rollout.adapters.envoy.frame import bootstrap, listener
 from guarded_rollout.adapters.envoy.port import answers, check_address, check_free
 from guarded_rollout.adapters.envoy.proxy import PAUSE, Proxy
+from guarded_rollout.adapters.envoy.routes import LONGEST_RETRY_PAUSE
 from guarded_rollout.adapters.envoy.supervisor import ProxySupervisor
-from guarded_rollout.adapters.envoy.wires import LONGEST_RETRY_PAUSE
+from guarded_rollout.adapters.envoy.visitors import visitors
 from guarded_rollout.core.problems import BadInput, Broken, Busy
 from guarded_rollout.core.series import ProxyReading
 from guarded_rollout.ports import Clock, Route
@@ -36,12 +37,18 @@ LOG_BYTES = 100 * 2**20
 class EnvoyTraffic:
     """Satisfies ports.Traffic.
 
-    `folder` holds the configuration and `access.jsonl`, one line of JSON per request, which grows
-    until `rotate` is called. `run_dir` is a folder with a short path for the admin socket. Both
-    are made with mode 0700. `listen` is the
-    address and port users send requests to, `health_path` what replicas are asked every second.
-    `binary` (or ENVOY_BIN) replaces the Envoy that came with this package. `ready_seconds`: how
-    long the proxy may take to start or to take up a change, and a replica to be healthy.
+    `folder` holds the configuration and `access.jsonl`, one line of JSON per failed request, which
+    grows until `rotate` is called. `run_dir` is a folder with a short path for the admin socket.
+    Both are made with mode 0700. `listen` is the address and port users send requests to,
+    `health_path` what replicas are asked every second. `binary` (or ENVOY_BIN) replaces the Envoy
+    that came with this package. `ready_seconds`: how long the proxy may take to start or to take up
+    a change, and a replica to be healthy.
+
+    During a canary: `sticky` names what users are known by, e.g. `("header:x-user-id",
+    "cookie:session")`; the first that a request has decides its arm, and a growing share sends no
+    such user back. Other requests are split at random. `pin` names a header, and a cookie, by which
+    testers choose: `candidate` or `baseline`; they get that arm or nothing, and `readings` does not
+    count them. Both are of the controller that changes the route.
 
     Any number of these may look at one proxy; those that change something take turns, and an
     older fence than the last one is refused.
@@ -58,9 +65,14 @@ class EnvoyTraffic:
         clock: Clock,
         binary: Path | None = None,
         ready_seconds: float = READY_SECONDS,
+        sticky: tuple[str, ...] = (),
+        pin: str | None = None,
     ) -> None:
-        """Raise BadInput for an address that is none, or a path that no socket can have."""
+        """Raise BadInput for an address, a sticky key or a pin that is none, or a path that no
+        socket can have.
+        """
         check_address(listen)
+        known = visitors(sticky, pin)
         self._socket = run_dir / "admin.sock"
         _check_socket(self._socket)
         self._listen = listen
@@ -69,7 +81,7 @@ class EnvoyTraffic:
         self._clock = clock
         self._files = ConfigFiles(folder)
         self._proxy = Proxy(Admin(self._socket), listen, supervisor, clock, ready_seconds)
-        self._changes = Changes(self._files, self._proxy, health_path)
+        self._changes = Changes(self._files, self._proxy, health_path, known)
 
     def check_port(self) -> None:
         """Look: Broken, naming who, when something else listens on the proxy's port."""
@@ -105,10 +117,10 @@ class EnvoyTraffic:
 
         What is in flight on the old route is finished there: its clusters stay until a later
         route finds them unused. Raises Busy for a stale fence; Broken when the proxy rejects the
-        route or `to` has no healthy replica, and BadInput for a socket path that is too long:
-        then nothing has moved.
+        route, or `to` or the canary has no healthy replica, and BadInput for a socket path that is
+        too long: then nothing has moved.
         """
-        for arm in (route.to, route.standby):
+        for arm in (route.to, route.standby, route.canary):
             for path in arm.sockets if arm else ():
                 _check_socket(path)
         with self._files.alone(self._clock):
@@ -147,9 +159,10 @@ class EnvoyTraffic:
             self._clock.sleep(2 * PAUSE)
 
     def readings(self) -> Mapping[str, ProxyReading]:
-        """Look: the proxy's counters per release name. Broken when it does not answer.
+        """Look: the proxy's counters per release name; all arms are read together.
 
-        A reading's epoch is when that process of the proxy started.
+        Broken when the proxy does not answer. A reading's epoch is when that process of the proxy
+        started. Requests of testers who chose their arm are in `active` only.
         """
         try:
             with self._proxy.admin.session() as session:

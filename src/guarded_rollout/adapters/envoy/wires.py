@@ -1,4 +1,4 @@
-"""Clusters and routes: where Envoy sends requests. Pure: the same arguments give the same files.
+"""Clusters: whom Envoy can send requests to. Pure: the same arguments give the same files.
 
 A cluster's name ends in a digest of its definition, so a cluster never changes: another set of
 replicas is another cluster, and nothing but the route configuration can move traffic. Clusters of
@@ -9,26 +9,20 @@ and four to the standby, and a release without a usable replica is passed over a
 standby's replicas are a cluster of their own in that role, so that what they answered for the
 release can be counted. Envoy calls composite clusters not hardened: they are for trusted upstreams,
 which replicas of our own service are.
+
+With a canary each arm has a lane of its own, and the canary's standby is the baseline.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from guarded_rollout.adapters.envoy.frame import ROUTES, TYPE, Resource
-from guarded_rollout.adapters.envoy.marks import KEY, Mark
-from guarded_rollout.adapters.envoy.names import encode, standing_by
+from guarded_rollout.adapters.envoy.frame import TYPE, Resource
+from guarded_rollout.adapters.envoy.names import encode, pinned, standing_by
 from guarded_rollout.ports import Arm, Route
 
-ROUTE_SECONDS = 130
 ATTEMPTS_AFTER_THE_FIRST = 3
-LONGEST_RETRY_PAUSE = 0.05
 UPSTREAM_IDLE_SECONDS = 3
-
-# A connection that was never made, or was closed before the request was read, can be tried again
-# with any method. A connection lost later may have done its work: only reading is repeated.
-_RETRY_ANY = "connect-failure,refused-stream,reset-before-request"
-_RETRY_READING = f"{_RETRY_ANY},reset"
 
 _LIMITS = {
     "thresholds": [
@@ -43,92 +37,63 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """The clusters by which requests reach one arm, by name.
+
+    Users go to `target`, where another arm may answer for this one; `own` has its replicas.
+    Testers go to `pinned`: to the same replicas or to none, on an account of their own.
+    """
+
+    arm: Arm
+    target: str
+    own: str
+    pinned: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wiring:
-    """The clusters a route needs, by name; `target` gets the traffic, `own` has `to`'s replicas."""
+    """The clusters that a route needs, by name, and what they are for."""
 
     clusters: dict[str, Resource]
-    target: str | None
-    own: str | None
+    main: Lane | None = None
+    canary: Lane | None = None
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Those that there are."""
+        return tuple(lane for lane in (self.main, self.canary) if lane)
 
 
-def wiring(route: Route, health_path: str) -> Wiring:
-    """The clusters for a route."""
-    to, standby = route.to, route.standby
-    if to is None:
-        return Wiring({}, None, None)
-    name = encode(to.release)
-    if standby is None:
-        alone = _replicas(to, name, health_path, others=False)
-        return Wiring({alone["name"]: alone}, alone["name"], alone["name"])
-    own = _replicas(to, name, health_path, others=True)
-    rescuer = _replicas(
-        standby, standing_by(standby.release, to.release), health_path, others=False
-    )
-    both = _composite(name, (own["name"], own["name"], rescuer["name"], rescuer["name"]))
-    clusters = {cluster["name"]: cluster for cluster in (own, rescuer, both)}
-    return Wiring(clusters, both["name"], own["name"])
+def wiring(route: Route, health_path: str, *, pins: bool = False) -> Wiring:
+    """The clusters for a route. `pins`: testers may choose the arm while there are two."""
+    if route.to is None:
+        return Wiring({})
+    pins = pins and route.canary is not None
+    main, clusters = _lane(route.to, route.standby, health_path, pins=pins)
+    if route.canary is None:
+        return Wiring(clusters, main)
+    canary, more = _lane(route.canary, route.to, health_path, pins=pins)
+    return Wiring({**clusters, **more}, main, canary)
 
 
-def routes(mark: Mark, target: str | None) -> Resource:
-    """The one file that moves traffic."""
-    return {
-        "@type": f"{TYPE}config.route.v3.RouteConfiguration",
-        "name": ROUTES,
-        "validate_clusters": True,
-        "virtual_hosts": [
-            {
-                "name": "all",
-                "domains": ["*"],
-                "metadata": {"filter_metadata": {KEY: mark.metadata()}},
-                "routes": [_nothing()] if target is None else _to(target),
-            }
-        ],
-    }
-
-
-def _nothing() -> Resource:
-    return {
-        "match": {"prefix": "/"},
-        "direct_response": {
-            "status": 503,
-            "body": {"inline_string": '{"error":"no release is deployed"}'},
-        },
-        "response_headers_to_add": [
-            {
-                "header": {"key": "content-type", "value": "application/json"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
-    }
-
-
-def _to(target: str) -> list[Resource]:
-    reading = {
-        "name": ":method",
-        "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}},
-    }
-    return [
-        {
-            "match": {"prefix": "/", "headers": [reading]},
-            "route": _action(target, _RETRY_READING),
-        },
-        {"match": {"prefix": "/"}, "route": _action(target, _RETRY_ANY)},
-    ]
-
-
-def _action(target: str, retry_on: str) -> Resource:
-    return {
-        "cluster": target,
-        "timeout": f"{ROUTE_SECONDS}s",
-        "retry_policy": {
-            "retry_on": retry_on,
-            "num_retries": ATTEMPTS_AFTER_THE_FIRST,
-            "retry_back_off": {
-                "base_interval": "0.005s",
-                "max_interval": f"{LONGEST_RETRY_PAUSE}s",
-            },
-        },
-    }
+def _lane(
+    arm: Arm, other: Arm | None, health_path: str, *, pins: bool
+) -> tuple[Lane, dict[str, Resource]]:
+    """An arm's lane and its clusters. `other` answers when the arm is gone."""
+    name = encode(arm.release)
+    own = target = _replicas(arm, name, health_path, others=other is not None)
+    made = [own]
+    if other is not None:
+        role = standing_by(other.release, arm.release)
+        rescuer = _replicas(other, role, health_path, others=False)
+        target = _composite(name, (own, own, rescuer, rescuer))
+        made += [rescuer, target]
+    lane = Lane(arm, target["name"], own["name"])
+    if pins:
+        tested = _composite(pinned(arm.release), (own,) * (1 + ATTEMPTS_AFTER_THE_FIRST))
+        made.append(tested)
+        lane = replace(lane, pinned=tested["name"])
+    return lane, {cluster["name"]: cluster for cluster in made}
 
 
 def _replicas(arm: Arm, statistics: str, health_path: str, *, others: bool) -> Resource:
@@ -203,7 +168,7 @@ def _replicas(arm: Arm, statistics: str, health_path: str, *, others: bool) -> R
     )
 
 
-def _composite(statistics: str, members: tuple[str, ...]) -> Resource:
+def _composite(statistics: str, members: tuple[Resource, ...]) -> Resource:
     return _named(
         statistics,
         {
@@ -214,7 +179,7 @@ def _composite(statistics: str, members: tuple[str, ...]) -> Resource:
                 "name": "envoy.clusters.composite",
                 "typed_config": {
                     "@type": f"{TYPE}extensions.clusters.composite.v3.ClusterConfig",
-                    "clusters": [{"name": member} for member in members],
+                    "clusters": [{"name": member["name"]} for member in members],
                 },
             },
         },

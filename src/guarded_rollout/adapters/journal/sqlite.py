@@ -9,7 +9,7 @@ from guarded_rollout.adapters.journal.leases import LEASE_SECONDS, Leases, utc
 from guarded_rollout.adapters.journal.lock import close_locks
 from guarded_rollout.adapters.journal.looking import Looking
 from guarded_rollout.core.chain import GENESIS, link
-from guarded_rollout.core.facts import Fact, PromoteAsked, RollbackAsked, Started, decode, encode
+from guarded_rollout.core.facts import ASKS, Fact, Started, decode, encode
 from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.ports import Behind, Clock, Entry, Lease
 
@@ -127,7 +127,7 @@ class SqliteJournal(Looking):
         if isinstance(fact, Started):
             raise NotPossible("a rollout starts once", "begin another one")
         if lease is None:
-            if not isinstance(fact, RollbackAsked | PromoteAsked):
+            if not isinstance(fact, ASKS):
                 raise NotPossible(
                     f"{type(fact).__name__} can only be written by who has the lease of "
                     f"{environment}",
