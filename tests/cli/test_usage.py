@@ -31,20 +31,26 @@ NEEDED = {
     ("promote",): ["--reason", "x"],
     ("agent",): ["--rollout", "x"],
     ("backup", "fetch"): ["x"],
+    ("backup", "reapply"): ["x"],
+    ("pause",): ["--reason", "x"],
 }
 
 
 def test_these_are_the_commands():
     """A new one must be put into one of the two lists on purpose."""
     assert CHANGING == [
+        ("abort",),
         ("agent",),
         ("backup", "create"),
         ("backup", "fetch"),
         ("backup", "prune"),
+        ("backup", "reapply"),
         ("deploy",),
         ("migrate",),
         ("monitor",),
+        ("pause",),
         ("promote",),
+        ("rehearse",),
         ("resume",),
         ("rollback",),
     ]

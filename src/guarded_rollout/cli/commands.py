@@ -301,8 +301,7 @@ def _add_backup(commands: "Commands") -> None:
         "reapply",
         "aside:reapply",
         "bring back rows that a restore set aside, where nothing else took their place",
-        "  rollout backup reapply --env production backups/set-aside_dhash_production_20260131"
-        "_120000.jsonl",
+        "  rollout backup reapply --env staging backups/set-aside_dhash_staging_1.jsonl",
     )
     reapply.add_argument("file", type=word, help="backups/set-aside_*.jsonl")
     dry_run(reapply, "only say what is in the file")
