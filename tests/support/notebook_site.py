@@ -244,10 +244,20 @@ class Notebook(Site):
         ports = self.ports()
         ready = launch(ports, load_spec(self.root, ENVIRONMENT), built)
         with ports.stage.try_out(ready) as trial:
-            while not trial.socket().exists():
+            while not _listens(trial.socket()):
                 assert trial.ended() is None, trial.log().read_text()
                 time.sleep(0.02)
             yield trial.socket()
+
+
+def _listens(path: Path) -> bool:
+    """The file is there a moment before anybody listens."""
+    try:
+        with contextlib.closing(_OnSocket(path)) as connection:
+            connection.connect()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
 
 
 class _OnSocket(http.client.HTTPConnection):

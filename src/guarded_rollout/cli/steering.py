@@ -193,14 +193,20 @@ def _confirm(args: argparse.Namespace, what: str) -> None:
         raise NotPossible("not confirmed, nothing was changed", "--force skips this question")
 
 
-def promote(args: argparse.Namespace) -> int:
-    """`rollout promote`: take the candidate as it is."""
+def _live(args: argparse.Namespace) -> tuple[Places, Known]:
+    """The environment's live rollout. NotPossible when there is none; no file is made for it."""
     places = Places(args.root)
     journal = open_journal(places, look_only=True)
     check_environment(args, places, journal)
     active = journal.active(args.env)
     if active is None:
         raise NotPossible(f"no rollout is active in {args.env}", f"rollout status --env {args.env}")
+    return places, active
+
+
+def promote(args: argparse.Namespace) -> int:
+    """`rollout promote`: take the candidate as it is."""
+    places, active = _live(args)
     journal = open_journal(places)
     after = ask(journal, active, PromoteAsked(user(), args.reason))
     guard = ensure_guard(places, journal, active)
@@ -209,12 +215,7 @@ def promote(args: argparse.Namespace) -> int:
 
 def pause(args: argparse.Namespace) -> int:
     """`rollout pause`: the share stays as it is; what protects goes on."""
-    places = Places(args.root)
-    journal = open_journal(places, look_only=True)
-    check_environment(args, places, journal)
-    active = journal.active(args.env)
-    if active is None:
-        raise NotPossible(f"no rollout is active in {args.env}", f"rollout status --env {args.env}")
+    places, active = _live(args)
     journal = open_journal(places)
     ask(journal, active, PauseAsked(user(), args.reason))
     ensure_guard(places, journal, active)
