@@ -287,8 +287,11 @@ class Database(Protocol):
         The key is the primary key; without one, all of `columns`. Values are lossless text.
         """
 
-    def apply(self, changes: Iterable[Change], control: Control) -> Applied:
+    def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
         """Bring set-aside changes back, in one transaction; what does not fit is a conflict.
+
+        `whole`: with a conflict nothing comes back. Without it rows that point to a key which
+        somebody else took meanwhile point to a stranger.
 
         Added: inserted where the key is free. Changed and removed: where the row still is what it
         was before. Columns and tables that are not there are conflicts too. What already is as it

@@ -110,6 +110,28 @@ def test_a_key_that_is_taken_meanwhile_is_a_conflict_and_the_others_come_back(li
     )
 
 
+def test_asked_for_as_a_whole_a_taken_key_keeps_everything_out(live, kind):
+    """A child must not come back to a stranger who has its parent's key."""
+    before = {table: records(live, table) for table in ("zebras", "ants")}
+    kind.run(
+        live,
+        "INSERT INTO zebras (id, name, stripes) VALUES (900, 'ours', 1)",
+        "INSERT INTO ants (zebra) VALUES (900)",
+    )
+    aside = [one for table in before for one in changes(table, before[table], records(live, table))]
+    kind.run(
+        live,
+        "DELETE FROM ants WHERE zebra = 900",
+        "DELETE FROM zebras WHERE id = 900",
+        "INSERT INTO zebras (id, name, stripes) VALUES (900, 'a stranger', 2)",
+    )
+    content = live.fingerprint(Told())
+    applied = live.apply(aside, Told(), whole=True)
+    assert (applied.added, applied.changed, applied.removed) == (0, 0, 0)
+    assert any("zebras" in one and "900" in one for one in applied.conflicts)
+    assert live.fingerprint(Told()) == content
+
+
 @pytest.mark.parametrize("statement", ["UPDATE zebras SET stripes = 50", "DELETE FROM ants"])
 def test_a_row_that_is_another_one_meanwhile_is_a_conflict(live, kind, dump, statement):
     """It stays as it is now; the others change."""

@@ -168,7 +168,9 @@ class Stories:
         visits = {int(row["id"]): row["ref"].removeprefix("'") for row in added["visits"]}
         has = dict(site.query("SELECT id, ref FROM visits"))
         taken = {number for number in visits if has.get(number, visits[number]) != visits[number]}
-        done = site.rollout("backup", "reapply", file, "--env", ENVIRONMENT, "--json")
+        done = site.rollout(
+            "backup", "reapply", file, "--env", ENVIRONMENT, "--what-fits", "--json"
+        )
         told = json.loads(done.stdout)
         conflicts = [re.match(r"(\w+) \('?([^)]+)\)", text).groups() for text in told["conflicts"]]
         assert done.returncode == (3 if conflicts else 0), done.stderr

@@ -6,12 +6,14 @@ from guarded_rollout.cli.screen import OnScreen
 from guarded_rollout.cli.spec import spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.fact_text import lost_lines
-from guarded_rollout.core.problems import NeedsPerson
+from guarded_rollout.core.problems import NeedsPerson, NotPossible
 from guarded_rollout.engine.restoring import counted
+
+SHOWN = 20
 
 
 def reapply(args: argparse.Namespace) -> int:
-    """`rollout backup reapply`: what does not fit stays out, and is told."""
+    """`rollout backup reapply`: all of it, or nothing and what does not fit."""
     places, screen = Places(args.root), args.screen
     journal = open_journal(places, look_only=True)
     spec = spec_or_frozen(args, places, journal, screen)
@@ -25,11 +27,13 @@ def reapply(args: argparse.Namespace) -> int:
             screen.line("dry run: nothing was changed")
             screen.document({"dry_run": True, "file": args.file, "rows": rows})
             return 0
-        applied = ports.database.apply(changes, OnScreen(screen))
+        applied = ports.database.apply(changes, OnScreen(screen), whole=not args.what_fits)
     screen.line(
         f"  {applied.added} rows added, {applied.changed} changed, {applied.removed} removed"
     )
-    screen.lines([f"  left out: {text}" for text in applied.conflicts])
+    screen.lines([f"  does not fit: {text}" for text in applied.conflicts[:SHOWN]])
+    if len(applied.conflicts) > SHOWN:
+        screen.line(f"  and {len(applied.conflicts) - SHOWN} more: --json names all of them")
     screen.document(
         {
             "file": args.file,
@@ -39,9 +43,15 @@ def reapply(args: argparse.Namespace) -> int:
             "conflicts": list(applied.conflicts),
         }
     )
-    if applied.conflicts:
+    if applied.conflicts and args.what_fits:
         raise NeedsPerson(
             f"{len(applied.conflicts)} rows of {args.file} do not fit any more; the others are in",
-            "each is named above with the reason; the file keeps them",
+            "each is named with the reason; the file keeps them",
+        )
+    if applied.conflicts:
+        raise NotPossible(
+            f"{len(applied.conflicts)} rows of {args.file} do not fit any more; nothing came back",
+            "mend what is named, or bring back the others with --what-fits: first make sure that "
+            "none of them points to a key that somebody else took meanwhile",
         )
     return 0

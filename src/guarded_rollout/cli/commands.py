@@ -300,10 +300,16 @@ def _add_backup(commands: "Commands") -> None:
         actions,
         "reapply",
         "aside:reapply",
-        "bring back rows that a restore set aside, where nothing else took their place",
+        "bring back the rows that a restore set aside: all of them, or none and what stands in "
+        "the way",
         "  rollout backup reapply --env staging backups/set-aside_dhash_staging_1.jsonl",
     )
     reapply.add_argument("file", type=word, help="backups/set-aside_*.jsonl")
+    reapply.add_argument(
+        "--what-fits",
+        action="store_true",
+        help="bring back what fits, though other rows of the file do not",
+    )
     dry_run(reapply, "only say what is in the file")
     prune = command(
         actions,

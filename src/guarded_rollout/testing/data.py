@@ -83,8 +83,8 @@ class FakeDatabase:
     def _sorted(self) -> list[tuple[str, str]]:
         return sorted(self.held()[1].items(), key=lambda item: item[0].encode())
 
-    def apply(self, changes: Iterable[Change], control: Control) -> Applied:
-        del control
+    def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
+        del control, whole  # nothing conflicts here
         counts = dict.fromkeys(What, 0)
         revision, things = self.held()
         for change in changes:

@@ -35,13 +35,20 @@ _GONE = "the row is not there any more"
 
 
 def apply(
-    access: Access, wait_seconds: float, changes: Iterable[Change], control: Control
+    access: Access,
+    wait_seconds: float,
+    changes: Iterable[Change],
+    control: Control,
+    *,
+    whole: bool,
 ) -> Applied:
-    """All that fit, or nothing at all when it raises.
+    """All that fit, or nothing at all when it raises. `whole`: with a conflict nothing.
 
     Triggers do not fire: what they wrote is among the changes. Their tables are locked for
     writers meanwhile. Constraints hold. Busy when a row or table stays locked.
     """
+    from psycopg import Rollback  # noqa: PLC0415 - only PostgreSQL's users should wait for it
+
     connection = connect(access, wait_seconds)
     try:
         with (
@@ -59,8 +66,12 @@ def apply(
             for failure in failed:
                 staged.conflicts.append(failure.told())
             move_sequences(connection, groups, [(f.group.number, f.at) for f in failed])
+            if whole and staged.conflicts:
+                raise Rollback
     finally:
         connection.close()
+    if whole and staged.conflicts:
+        return Applied(0, 0, 0, tuple(staged.conflicts))
     return _counted(staged, failed)
 
 

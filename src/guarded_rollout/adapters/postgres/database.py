@@ -132,9 +132,9 @@ class PostgresDatabase:
         """
         return records(self.access, self.wait_seconds, table, columns, control)
 
-    def apply(self, changes: Iterable[Change], control: Control) -> Applied:
+    def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
         """Bring set-aside changes back, in one transaction. See `applying`."""
-        return applying.apply(self.access, self.wait_seconds, changes, control)
+        return applying.apply(self.access, self.wait_seconds, changes, control, whole=whole)
 
     def restore(self, dump: Path, control: Control) -> None:
         """Put a dump in this database's place: made beside it, compared, renamed. See `replacing`.

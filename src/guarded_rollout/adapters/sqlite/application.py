@@ -27,9 +27,16 @@ _NotDone = list[tuple[int, Change, str]]
 
 
 def apply(
-    connection: sqlite3.Connection, changes: Iterable[Change], go_on: Callable[[], None]
+    connection: sqlite3.Connection,
+    changes: Iterable[Change],
+    go_on: Callable[[], None],
+    *,
+    whole: bool,
 ) -> Applied:
-    """All that fits; the rest as conflicts. `go_on` is asked now and then; it raises to stop."""
+    """All that fits; the rest as conflicts. `go_on` is asked now and then; it raises to stop.
+
+    `whole`: with a conflict nothing.
+    """
     try:
         with Spool(changes, go_on) as spool:
             connection.execute("PRAGMA foreign_keys = OFF")
@@ -37,6 +44,9 @@ def apply(
             connection.execute("BEGIN EXCLUSIVE")
             with silenced(connection):
                 done = _fitting(connection, spool)
+            if whole and done.conflicts:
+                connection.execute("ROLLBACK")
+                return Applied(0, 0, 0, done.conflicts)
             connection.execute("COMMIT")
             return done
     except OSError as error:

@@ -135,7 +135,7 @@ class SqliteDatabase:
             found = records(connection, made, columns, self.going_on(control))
             yield self._named(found)
 
-    def apply(self, changes: Iterable[Change], control: Control) -> Applied:
+    def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
         """Bring set-aside changes back, in one transaction; what does not fit is a conflict.
 
         The changes are read before the database is locked. Constraints hold, foreign keys at the
@@ -145,7 +145,7 @@ class SqliteDatabase:
         if not self.there():
             raise dumps.absent(self.path)
         with access.writing(self.path, self.wait_seconds) as connection:
-            return apply(connection, changes, self.going_on(control))
+            return apply(connection, changes, self.going_on(control), whole=whole)
 
     def restore(self, dump: Path, control: Control) -> None:
         """Put a dump's content in this file's place, in one transaction of SQLite's own.
