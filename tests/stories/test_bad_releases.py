@@ -10,7 +10,6 @@ BAD = {
     "failing": ("extractionFailureRate", {}),
     "crash-loop": ("start: replica", {}),
     "unhealthy-later": ("", {"seconds": 8.0}),
-    "bad-migration": ("no such table: no_such_table", {}),
     "growing-queue": ("lowConfidenceQueue", {}),
 }
 
@@ -36,6 +35,20 @@ def test_a_good_release_is_promoted_and_a_person_can_take_it_back(site, releases
     assert site.serving() == "1.0.0"
     assert tally.failed == 0, (tally.statuses, tally.broken[:3])
     assert own_failures_only(site, before, "1.0.1").failed == 0
+
+
+def test_a_migration_that_fails_is_refused_in_the_rehearsal(site, releases):
+    """Production is not touched: neither its schema nor a request."""
+    before = site.access_log.stat().st_size
+    with Load(site.port) as load:
+        code, report = site.deploy(releases("bad-migration"))
+        tally = load.stop()
+    assert (code, report["phase"]) == (1, "refused"), report
+    assert "rehearse: " in report["reason"]
+    assert "no such table: no_such_table" in report["reason"]
+    assert site.serving() == "1.0.0"
+    assert tally.failed == 0, (tally.statuses, tally.broken[:3])
+    assert own_failures_only(site, before, "1.0.0").failed == 0
 
 
 @pytest.mark.parametrize("name", BAD)
