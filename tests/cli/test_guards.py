@@ -257,11 +257,13 @@ def test_a_rollback_does_not_wait_for_a_backup(site, promoted):
     before = sorted(path.name for path in (site.root / "backups").iterdir())
     with large_data(site):
         backup = follow(site, "backup", "create")
-        site.wait_for(began("backup"))
-        done = site.rollout("rollback", "--env", ENVIRONMENT, "--reason", "errors", "--force")
+        with frozen_backup(site):
+            rollback = follow(site, "rollback", "--reason", "errors", "--force")
+            line = "is asked to stop: a rollback goes first"
+            assert any(line in said for said in iter(rollback.stdout.readline, ""))
+        done, failed = rollback.communicate(timeout=120)
         out, err = backup.communicate(timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "is asked to stop: a rollback goes first" in done.stdout
+    assert rollback.returncode == 0, done + failed
     assert backup.returncode == 1, out + err
     assert "refused, nothing was changed: asked by" in out
     assert "a rollback goes first: errors" in out
@@ -273,11 +275,11 @@ def test_a_deploy_waits_for_a_backup_and_says_so(site, releases, idle):
     """It begins when the backup has ended, without anybody's help."""
     with large_data(site):
         backup = follow(site, "backup", "create")
-        site.wait_for(began("backup"))
-        deploy = follow(site, "deploy", "--source", str(releases("good")))
-        assert any("waiting for" in line for line in iter(deploy.stdout.readline, ""))
-        assert [kind for kind, _ in since_start(site.facts())] == ["started"]
-        stop_backups(site)
+        with frozen_backup(site):
+            deploy = follow(site, "deploy", "--source", str(releases("good")))
+            assert any("waiting for" in line for line in iter(deploy.stdout.readline, ""))
+            assert [kind for kind, _ in since_start(site.facts())] == ["started"]
+            stop_backups(site)
         out, err = backup.communicate(timeout=120)
         assert "refused, nothing was changed: asked by" in out + err
         site.wait_for(began("preflight"))
@@ -295,15 +297,32 @@ def stop_backups(site):
             ask(journal, known, RollbackAsked("a test", "enough"))
 
 
+def is_backup(facts):
+    """Deploys have a step of that name too."""
+    return since_start(facts)[0][1]["plan"]["kind"] == "backup"
+
+
+@contextlib.contextmanager
+def frozen_backup(site):
+    """A backup in its middle, for as long as the test wants: its guard is stopped, not ended."""
+    site.wait_for(lambda facts: is_backup(facts) and began("backup")(facts))
+    guard = open_journal(Places(site.root)).holder(ENVIRONMENT)
+    os.kill(guard.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(guard.pid, signal.SIGCONT)
+
+
 @contextlib.contextmanager
 def large_data(site):
-    """The backup takes seconds: it packs a gigabyte of nothing, which takes no disk."""
+    """The backup takes seconds: it packs gigabytes of nothing, which take no disk."""
     path = site.root / "rollout.toml"
     sound = path.read_text()
     folder = site.root / "data" / "large"
     folder.mkdir()
     with (folder / "nothing").open("wb") as file:
-        file.truncate(2**30)
+        file.truncate(2**33)
     path.write_text(
         sound.replace(
             "[environments.production]\n", '[environments.production]\ndata_dirs = ["data/large"]\n'

@@ -74,7 +74,6 @@ class Server:
             "unix_socket_directories": self.folder,
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
             "autovacuum": "off",
             "max_connections": "60",
             "max_prepared_transactions": "5",
