@@ -7,7 +7,6 @@ The files `test_database_*.py` beside this one have the rest. A new adapter adds
 import threading
 
 import pytest
-from database_kinds import NAMES, kind_of
 
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted
 from guarded_rollout.ports import Database
@@ -15,11 +14,6 @@ from guarded_rollout.testing.control import Told
 
 TABLES = {"images": 300, 'odd "name"': 2, "select": 1, "empty": 0}
 DEADLINE = 120.0
-
-
-@pytest.fixture(params=NAMES)
-def kind(request, tmp_path):
-    return kind_of(request.param, tmp_path, request)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@
 from dataclasses import replace
 
 import pytest
-from database_kinds import NAMES, kind_of
 from database_shop import WRITES, differences, records, shop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,22 +14,6 @@ from guarded_rollout.core.changes import Change, changes
 from guarded_rollout.core.problems import Interrupted
 from guarded_rollout.ports import Applied, Database
 from guarded_rollout.testing.control import Told
-
-
-@pytest.fixture(params=NAMES)
-def kind(request, tmp_path):
-    return kind_of(request.param, tmp_path, request)
-
-
-@pytest.fixture
-def live(kind) -> Database:
-    return shop(kind)
-
-
-@pytest.fixture
-def dump(live, tmp_path):
-    live.dump(tmp_path / "dump", Told())
-    return tmp_path / "dump"
 
 
 def test_what_was_written_since_a_dump_comes_back_after_a_restore(live, kind, dump):

@@ -4,23 +4,11 @@
 """
 
 import pytest
-from database_kinds import NAMES, kind_of
-from database_shop import VALUES, WHOLE, columns, records, shop
+from database_shop import VALUES, WHOLE, columns, records
 
 from guarded_rollout.core.changes import order
 from guarded_rollout.core.problems import BadInput, Interrupted
-from guarded_rollout.ports import Database
 from guarded_rollout.testing.control import Told
-
-
-@pytest.fixture(params=NAMES)
-def kind(request, tmp_path):
-    return kind_of(request.param, tmp_path, request)
-
-
-@pytest.fixture
-def live(kind) -> Database:
-    return shop(kind)
 
 
 @pytest.mark.parametrize(

@@ -4,28 +4,10 @@
 """
 
 import pytest
-from database_kinds import NAMES, kind_of
-from database_shop import WRITES, shop
+from database_shop import WRITES
 
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted, Problem
-from guarded_rollout.ports import Database
 from guarded_rollout.testing.control import Told
-
-
-@pytest.fixture(params=NAMES)
-def kind(request, tmp_path):
-    return kind_of(request.param, tmp_path, request)
-
-
-@pytest.fixture
-def live(kind) -> Database:
-    return shop(kind)
-
-
-@pytest.fixture
-def dump(live, tmp_path):
-    live.dump(tmp_path / "dump", Told())
-    return tmp_path / "dump"
 
 
 def test_a_dump_is_put_where_nothing_was(live, kind, dump):

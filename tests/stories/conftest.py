@@ -2,6 +2,7 @@
 
 import pytest
 from bad_releases import make
+from notebook_site import Builds, shared
 from site_of_ours import Site
 
 
@@ -33,3 +34,9 @@ def releases(tmp_path_factory):
         return made[key]
 
     return source
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory) -> Builds:
+    """Every release is made once."""
+    return shared(tmp_path_factory)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ledger import Ledger
-from notebook_site import Builds, Notebook, shared
+from notebook_site import Notebook
 from schema_releases import RECIPES
 from site_of_ours import ENVIRONMENT, since_start
 
@@ -20,12 +20,6 @@ pytestmark = pytest.mark.slow
 
 OLD = RECIPES["first"].version
 BACK = ("rollback", "--reason", "a story", "--force")
-
-
-@pytest.fixture(scope="session")
-def builds(tmp_path_factory) -> Builds:
-    """Every release is made once."""
-    return shared(tmp_path_factory)
 
 
 @pytest.fixture(scope="class")

@@ -9,7 +9,7 @@ is then put back by the backup's dump, so that the next release finds what this 
 from dataclasses import dataclass
 
 import pytest
-from notebook_site import Builds, Look, Notebook, shared, works
+from notebook_site import Look, Notebook, works
 from schema_releases import DOWN, FLIP, RECIPES, RESTORE
 from site_of_ours import ENVIRONMENT
 
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.slow
 
 KINDS = [name for name, made in RECIPES.items() if made.ways and made.up and not made.fails]
 KNOWN = "kept"
-
-
-@pytest.fixture(scope="session")
-def builds(tmp_path_factory) -> Builds:
-    """Every release is made once."""
-    return shared(tmp_path_factory)
 
 
 @pytest.fixture(scope="class")

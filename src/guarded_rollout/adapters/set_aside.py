@@ -16,7 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from guarded_rollout.adapters.whole_files import sync_folder, write_whole
-from guarded_rollout.core.changes import Change
+from guarded_rollout.core.changes import Change, counted
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted
 from guarded_rollout.ports import AsideNote, Control, Kept
 
@@ -105,20 +105,24 @@ class AsideFiles:
 def _write(
     out: BinaryIO, note: AsideNote, changes: Iterable[Change], control: Control
 ) -> tuple[str, dict[str, dict[str, int]]]:
-    digest, rows = hashlib.sha256(), dict[str, dict[str, int]]()
+    digest = hashlib.sha256()
 
     def line(content: object) -> None:
         data = msgspec.json.encode(content) + b"\n"
         digest.update(data)
         out.write(data)
 
+    def written() -> Iterator[Change]:
+        for change in changes:
+            if control.stopped():
+                raise Interrupted(
+                    "setting rows aside was told to stop", "ask for the rollback again"
+                )
+            line(change)
+            yield change
+
     line(_Head(FORMAT, note))
-    for change in changes:
-        if control.stopped():
-            raise Interrupted("setting rows aside was told to stop", "ask for the rollback again")
-        line(change)
-        counts = rows.setdefault(change.table, {})
-        counts[change.what] = counts.get(change.what, 0) + 1
+    rows = counted(written())
     out.flush()
     os.fsync(out.fileno())
     return digest.hexdigest(), rows

@@ -5,9 +5,9 @@ import argparse
 from guarded_rollout.cli.screen import OnScreen
 from guarded_rollout.cli.spec import spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.changes import counted
 from guarded_rollout.core.fact_text import lost_lines
 from guarded_rollout.core.problems import NeedsPerson, NotPossible
-from guarded_rollout.engine.restoring import counted
 
 SHOWN = 20
 

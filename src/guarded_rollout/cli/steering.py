@@ -12,15 +12,17 @@ from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_
 from guarded_rollout.cli.screen import OnScreen, tell
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
+from guarded_rollout.core.changes import counted
 from guarded_rollout.core.fact_text import lost_lines
 from guarded_rollout.core.facts import Fact, PauseAsked, PromoteAsked, ResumeAsked, RollbackAsked
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
 from guarded_rollout.core.problems import NotPossible, Problem
 from guarded_rollout.core.report import plan_lines
+from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.rollout import ImpossibleFact, advance, replay, way_of
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.core.state import Phase, State, backup_of
-from guarded_rollout.engine.restoring import counted, since
+from guarded_rollout.engine.restoring import since
 from guarded_rollout.engine.situation import (
     backup_to_restore,
     plan_of,
@@ -125,12 +127,12 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
     lost: dict[str, dict[str, int]] = {}
     if args.restore_data:
-        file = backup or backup_to_restore(journal, args.env)
-        if file is not None:
-            situation = _for_restore(args, ports, situation, file)
-            lost = _announce(args, ports, file)
-        backup = file
-    plan = make_plan(Kind.ROLLBACK, spec, serving, situation, Wish(backup, way=_way(args)))
+        backup = backup or _newest_to_restore(args, ports, journal)
+        if backup is not None:
+            situation = _for_restore(args, situation, backup)
+            lost = _announce(args, ports, backup.file)
+    wish = Wish(backup.file if backup else None, way=_way(args))
+    plan = make_plan(Kind.ROLLBACK, spec, serving, situation, wish)
     screen.lines(plan_lines(plan))
     if args.dry_run:
         screen.line("dry run: nothing was changed")
@@ -142,29 +144,33 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     return begin_and_follow(args, places, journal, plan)
 
 
-def _for_restore(
-    args: argparse.Namespace, ports: Ports, situation: Situation, file: str
-) -> Situation:
+def _newest_to_restore(args: argparse.Namespace, ports: Ports, journal: Journal) -> Backup | None:
+    file = backup_to_restore(journal, args.env)
+    if file is None:
+        return None
+    return ports.archive.verify(ports.root / file, args.env, ports.database)
+
+
+def _for_restore(args: argparse.Namespace, situation: Situation, backup: Backup) -> Situation:
     """The release to go back to is the one that the backup was made under."""
-    backup = ports.archive.verify(ports.root / file, args.env, ports.database)
     for release in (situation.serving, situation.previous):
         if release is not None and release.name == backup.release:
             return replace(situation, previous=release)
     raise NotPossible(
-        f"{file} was made under {backup.release or 'no release'}, and that neither serves nor "
-        f"served before",
+        f"{backup.file} was made under {backup.release or 'no release'}, and that neither serves "
+        f"nor served before",
         f"choose another: rollout backup list --env {args.env}",
     )
 
 
 def _verify_named_backup(
     args: argparse.Namespace, places: Places, spec: Spec, journal: Journal
-) -> str | None:
+) -> Backup | None:
     """The named backup must be sound and this environment's, --force or not."""
     if not args.backup:
         return None
     ports = open_ports(places, spec, journal)
-    return ports.archive.verify(places.root / args.backup, args.env, ports.database).file
+    return ports.archive.verify(places.root / args.backup, args.env, ports.database)
 
 
 def _schema_if_it_says(args: argparse.Namespace, ports: Ports) -> str | None:

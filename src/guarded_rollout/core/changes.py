@@ -41,6 +41,15 @@ class Change:
         return What.REMOVED if self.now is None else What.CHANGED
 
 
+def counted(found: Iterable[Change]) -> dict[str, dict[str, int]]:
+    """How many rows per table, and what happened to them. Reads them once."""
+    counts: dict[str, dict[str, int]] = {}
+    for change in found:
+        table = counts.setdefault(change.table, {})
+        table[change.what] = table.get(change.what, 0) + 1
+    return counts
+
+
 def order(key: Key) -> Order:
     """How keys are ordered: by their UTF-8 bytes, NULL last."""
     return tuple((part is None, (part or "").encode("utf-8", "surrogatepass")) for part in key)

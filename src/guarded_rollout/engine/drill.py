@@ -1,11 +1,13 @@
 """The only proof that counts: a backup is restored into a scratch database and compared."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.core.retention import Backup, shape_of
-from guarded_rollout.ports import Archive, Clock, Control, Database
+from guarded_rollout.ports import Archive, Clock, Control, Database, Scratch
 
 PURPOSE = "verify"
 
@@ -38,13 +40,9 @@ class Drill:
                     f"{found.backup.file} holds no database: nothing can be restored from it",
                     "drill one that was made after the first deploy",
                 )
-            scratch = self.database.scratch(PURPOSE)
-            try:
-                scratch.fill(found.dump, control)
+            with filled(self.database, PURPOSE, found.dump, control) as scratch:
                 control.say("comparing every table with what was written down")
                 problems = differences(found.backup, scratch, control)
-            finally:
-                scratch.discard()
         if problems:
             raise Broken(
                 f"{found.backup.file} does not come back as it was: {'; '.join(problems)}",
@@ -53,6 +51,17 @@ class Drill:
         rows = sum(found.backup.rows.values())
         seconds = self.clock.monotonic() - began
         return Drilled(found.backup, rows, bool(found.backup.hashes), seconds)
+
+
+@contextmanager
+def filled(database: Database, purpose: str, dump: Path, control: Control) -> Iterator[Scratch]:
+    """A scratch database with a dump in it. It is gone afterwards."""
+    scratch = database.scratch(purpose)
+    try:
+        scratch.fill(dump, control)
+        yield scratch
+    finally:
+        scratch.discard()
 
 
 def differences(backup: Backup, restored: Database, control: Control) -> list[str]:

@@ -9,8 +9,8 @@ from guarded_rollout.engine.copying import copy_backup
 from guarded_rollout.engine.launching import arm_of, built_release, launch, standing
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.readiness import wait_until_well
-from guarded_rollout.engine.rehearsal import MOST
 from guarded_rollout.engine.smoke import must_pass
+from guarded_rollout.engine.statements import listed
 from guarded_rollout.ports import Address, BackupRequest, Control, Ports, Ran, Route
 
 MINIMUM_FREE_BYTES = 256 * 2**20
@@ -101,8 +101,7 @@ def migrate(order: Order, ports: Ports, control: Control) -> Outcome:
             f"after the migration the schema is at {after}, the release needs {built.head}",
             "look at the migration's log; the old release still serves",
         )
-    statements = [{"sql": one.sql, "ms": one.ms} for one in ran[:MOST]]
-    return {"from": before, "to": after, "moved": before != after, "statements": statements}
+    return {"from": before, "to": after, "moved": before != after, "statements": listed(ran)}
 
 
 def start(order: Order, ports: Ports, control: Control) -> Outcome:

@@ -22,17 +22,16 @@ from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.schema_safety import breaks_old_release, refused
 from guarded_rollout.core.spec import Migrations, Release
 from guarded_rollout.core.sql import normal
-from guarded_rollout.engine.drill import differences
+from guarded_rollout.engine.drill import differences, filled
 from guarded_rollout.engine.launching import built_release, launch
 from guarded_rollout.engine.order import Order, backup_file
 from guarded_rollout.engine.readiness import wait_for_trial
 from guarded_rollout.engine.smoke import must_pass
+from guarded_rollout.engine.statements import MOST
 from guarded_rollout.ports import Address, Built, Control, Migrator, Ports, Ran, Scratch, Table
 
 PURPOSE = "rehearse"
 SHOWN = 200
-MOST = 50
-"""Statements that the journal keeps; the lint reads all of them."""
 MARK = ("GUARDED_ROLLOUT_REHEARSAL", "1")
 """In the environment of a release on trial: send no mail, call nobody."""
 
@@ -49,9 +48,7 @@ def rehearse(order: Order, ports: Ports, control: Control) -> Outcome:
         if found.dump is None:
             return {**_UNCHANGED, "note": "there is no database yet", "restored": None}
         control.say("restoring the backup into a scratch database")
-        scratch = ports.database.scratch(PURPOSE)
-        try:
-            scratch.fill(found.dump, control)
+        with filled(ports.database, PURPOSE, found.dump, control) as scratch:
             before = _compared(order, scratch, found.backup, control)
             restored = {"rows": sum(t.rows for t in before.values()), "tables": len(before)}
             built = built_release(ports, order.plan.candidate)
@@ -60,8 +57,6 @@ def rehearse(order: Order, ports: Ports, control: Control) -> Outcome:
             migrator = ports.migrator.on(scratch)
             moves = _Moves(scratch, migrator, built, spec.service.migrations, control, before)
             return {**_Rehearsal(order, ports, control, moves).run(), "restored": restored}
-        finally:
-            scratch.discard()
 
 
 _UNCHANGED: Outcome = {"pending": False, "ways": [Way.FLIP, Way.RESTORE], "because": {}}

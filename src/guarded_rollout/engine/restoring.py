@@ -13,6 +13,7 @@ from guarded_rollout.core.changes import Change, Record, changes
 from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.problems import NotPossible
 from guarded_rollout.core.retention import Backup
+from guarded_rollout.engine.drill import filled
 from guarded_rollout.engine.order import Order, backup_file
 from guarded_rollout.engine.returning import patience
 from guarded_rollout.ports import (
@@ -91,22 +92,9 @@ def since(
     """What changed in the database since the backup, table by table, streamed."""
     with ports.archive.unpacked(file, environment, ports.database) as found:
         dump = _dump(found.dump, found.backup)
-        scratch = ports.database.scratch(PURPOSE)
-        try:
-            control.say(f"comparing every row with {found.backup.file}")
-            scratch.fill(dump, control)
+        control.say(f"comparing every row with {found.backup.file}")
+        with filled(ports.database, PURPOSE, dump, control) as scratch:
             yield _changes(scratch, ports.database, found.backup, control)
-        finally:
-            scratch.discard()
-
-
-def counted(found: Iterator[Change]) -> dict[str, dict[str, int]]:
-    """How many rows per table, and what happened to them."""
-    counts: dict[str, dict[str, int]] = {}
-    for change in found:
-        table = counts.setdefault(change.table, {})
-        table[change.what] = table.get(change.what, 0) + 1
-    return counts
 
 
 def _changes(before: Database, now: Database, backup: Backup, control: Control) -> Iterator[Change]:

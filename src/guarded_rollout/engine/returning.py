@@ -6,8 +6,8 @@ from guarded_rollout.core.spec import Release
 from guarded_rollout.engine.launching import arm_of, built_release, launch
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.readiness import wait_until_well
-from guarded_rollout.engine.rehearsal import MOST
 from guarded_rollout.engine.smoke import must_pass
+from guarded_rollout.engine.statements import listed
 from guarded_rollout.ports import Address, Control, Ports, Route
 
 CONFIRMATIONS = 3
@@ -86,5 +86,4 @@ def unmigrate(order: Order, ports: Ports, control: Control) -> Outcome:
     before, wanted = ports.database.revision(), order.plan.schema_before
     built = built_release(ports, order.plan.candidate)
     ran = ports.migrator.down(built, migrations, wanted, control)
-    statements = [{"sql": one.sql, "ms": one.ms} for one in ran[:MOST]]
-    return {"from": before, "to": wanted, "moved": before != wanted, "statements": statements}
+    return {"from": before, "to": wanted, "moved": before != wanted, "statements": listed(ran)}

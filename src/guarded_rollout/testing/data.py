@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from guarded_rollout.core.changes import Change, Record, What
+from guarded_rollout.core.changes import Change, Record, What, counted
 from guarded_rollout.core.migration_findings import Finding, TableSeen
 from guarded_rollout.core.problems import Broken
 from guarded_rollout.core.retention import Backup
@@ -256,11 +256,7 @@ class FakeAside:
         name = f"backups/set-aside_{note.environment}_{len(self.world.aside)}.jsonl"
         self.world.act("set-aside", note.environment)
         self.world.aside[name] = (note, found)
-        counts: dict[str, dict[str, int]] = {}
-        for change in found:
-            table = counts.setdefault(change.table, {})
-            table[change.what] = table.get(change.what, 0) + 1
-        return Kept(name, "0" * 64, counts)
+        return Kept(name, "0" * 64, counted(found))
 
     @contextmanager
     def read(self, file: Path, environment: str) -> Iterator[tuple[AsideNote, Iterator[Change]]]:

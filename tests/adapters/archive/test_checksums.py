@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from still_clock import StillClock
 
 from guarded_rollout.adapters.archive import ZipArchive
 from guarded_rollout.adapters.archive.checksums import TRUSTED_SECONDS
@@ -22,22 +23,6 @@ BYTES = 3_000_000
 REQUEST = BackupRequest("production", None, "ada", "", ("data",))
 
 
-class Hands:
-    """A clock that stands still until somebody moves it."""
-
-    def __init__(self) -> None:
-        self.at = 1_800_000_000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
 @pytest.fixture
 def root(tmp_path) -> Path:
     root = tmp_path / "root"
@@ -48,8 +33,8 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def clock() -> Hands:
-    return Hands()
+def clock() -> StillClock:
+    return StillClock()
 
 
 @pytest.fixture

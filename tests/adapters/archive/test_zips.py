@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from still_clock import StillClock
 
 from guarded_rollout.adapters.archive import ZipArchive
 from guarded_rollout.adapters.clock import SystemClock
@@ -33,22 +34,6 @@ class Quiet:
 
     def say(self, text: str) -> None:
         """Nothing."""
-
-
-class Hands:
-    """A clock that stands still until somebody sleeps."""
-
-    def __init__(self, at: float) -> None:
-        self.at = at
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
 
 
 @pytest.fixture
@@ -143,7 +128,7 @@ def test_the_members_are_what_was_asked_for(archive, database, root):
 
 def test_two_in_one_second_get_two_names(root, database):
     """The second waits for the next second; nothing is overwritten."""
-    archive = ZipArchive(root, Hands(1_800_000_000.25), "dhash")
+    archive = ZipArchive(root, StillClock(1_800_000_000.25), "dhash")
     files = [archive.create(REQUEST, database, Quiet()).file for _ in range(3)]
     assert files == [f"backups/dhash_production_20270115_08000{n}.zip" for n in range(3)]
     assert all(backup.verified for backup in archive.backups())
@@ -152,7 +137,7 @@ def test_two_in_one_second_get_two_names(root, database):
 def test_a_clock_that_stands_still_gives_up(root, database):
     """Rather than overwrite, or wait for ever."""
 
-    class Stuck(Hands):
+    class Stuck(StillClock):
         def sleep(self, seconds: float) -> None:
             """Time does not pass."""
 
@@ -164,7 +149,7 @@ def test_a_clock_that_stands_still_gives_up(root, database):
 
 def test_an_orphaned_checksum_is_no_name_to_reuse(root, database):
     """Whoever lost a zip may still look for it."""
-    archive = ZipArchive(root, Hands(1_800_000_000.0), "dhash")
+    archive = ZipArchive(root, StillClock(1_800_000_000.0), "dhash")
     (root / "backups").mkdir()
     orphan = root / "backups" / "dhash_production_20270115_080000.zip.sha256"
     orphan.write_text("x")
