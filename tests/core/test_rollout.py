@@ -26,12 +26,19 @@ from guarded_rollout.core.facts import (
     decode,
     encode,
 )
-from guarded_rollout.core.gates import Answer, Verdict, judge_all
+from guarded_rollout.core.gates import Answer, Verdict
 from guarded_rollout.core.plan import Kind, Plan, Situation, Step, Way, Wish, make_plan
 from guarded_rollout.core.problems import NotPossible, Why
-from guarded_rollout.core.rollout import ATTEMPTS, TABLE, ImpossibleFact, advance, replay
+from guarded_rollout.core.rollout import (
+    ATTEMPTS,
+    TABLE,
+    ImpossibleFact,
+    advance,
+    replay,
+    verdicts,
+)
 from guarded_rollout.core.spec import EVERYBODY, AtTheEnd, Stage, WatchPolicy
-from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code, stages_of
+from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code
 from guarded_rollout.core.ways import way_back, ways_of
 from guarded_rollout.testing import examples
 
@@ -116,9 +123,7 @@ def drive(
                     )
                 )
             case Judge():
-                assert state.plan is not None
-                gates = state.plan.spec.environment.gates
-                write(Judged(state.elapsed, judge_all(gates, state.series)))
+                write(Judged(state.elapsed, verdicts(state)))
     raise AssertionError("the rollout never came to rest")
 
 
@@ -324,7 +329,7 @@ def test_facts_survive_their_journal_byte_for_byte(kind):
         Started(examples.plan(kind), "ops"),
         Observed(examples.seen(3.5, look=1)),
         StepDone(Step.BACKUP, {"file": "backups/x.zip", "size": 3, "nested": [1, {"a": None}]}),
-        Judged(30, judge_all(examples.gates(), (examples.seen(0),))),
+        Judged(30, verdicts(watching())),
         Adopted("x"),
     ):
         name, body = encode(fact)
@@ -648,4 +653,4 @@ def test_a_shift_that_fails_in_mid_canary_is_tried_again_and_then_goes_back():
 def test_a_first_deployment_has_nobody_to_share_users_with():
     """Whatever the strategy says."""
     plan = examples.canary(examples.plan(first=True))
-    assert stages_of(plan) == (EVERYBODY,)
+    assert plan.stages == (EVERYBODY,)

@@ -45,6 +45,10 @@ class Site:
         text = re.sub(
             r"(\[environments\.production\]\n.*\n)replicas = \d+", rf"\1replicas = {replicas}", text
         )
+        # A watch of seconds needs scrapes of a second: one says little, as it is capped.
+        text = text.replace(
+            "[environments.production]\n", '[environments.production]\nscrape_every = "1s"\n'
+        )
         (self.root / "rollout.toml").write_text(text)
         self.watch_for(watch, gates or GATES, auto_rollback=auto_rollback)
 

@@ -149,18 +149,25 @@ def _verdict(watch: Watch, state: Evidence, gate: Gate, own: GateEvidence, now: 
     if gate.paired:
         counted += f", {own.baseline[0]} of {own.baseline[1]} in the baseline"
 
-    def say(answer: Answer, why: str) -> Verdict:
-        return Verdict(gate.name, answer, why, m, 1.0 / rules.alpha, own.candidate[1])
+    def say(answer: Answer, why: str, *, settled: bool = True) -> Verdict:
+        limit, trials = 1.0 / rules.alpha, own.candidate[1]
+        return Verdict(gate.name, answer, f"{why} ({counted})", m, limit, trials, settled)
 
     if state.blamed == gate.name:
-        return say(Answer.BREACH, f"evidence {m:.3g} at {state.breached:g} s ({counted})")
+        return say(Answer.BREACH, f"evidence {m:.3g} at {state.breached:g} s")
     if own.fresh is None or now - own.fresh > rules.stale:
         return say(Answer.UNKNOWN, own.blind or f"no sample for {rules.stale:g} s")
+    fewest = min(own.candidate[1], own.baseline[1]) if gate.paired else own.candidate[1]
+    if fewest < gate.minimum:
+        return say(Answer.UNKNOWN, f"too few, {gate.minimum} are needed")
+    if now >= rules.bake and against >= 1.0 / rules.beta:
+        return say(Answer.PASS, f"harm is excluded, {against:.3g} to one")
+    doubt = f"harm is not excluded yet, {against:.3g} to one"
     if now < rules.bake:
-        return say(Answer.UNKNOWN, f"it bakes for {rules.bake:g} s ({counted})")
-    if against >= 1.0 / rules.beta:
-        return say(Answer.PASS, f"harm is excluded, {against:.3g} to one ({counted})")
-    return say(Answer.UNKNOWN, f"harm is not excluded yet, {against:.3g} to one ({counted})")
+        doubt = f"it bakes for {rules.bake:g} s"
+    # To exclude what comes once an hour takes hours: nobody waits for that.
+    settled = gate.kind is Kind.EVENTS and now >= rules.bake
+    return say(Answer.UNKNOWN if gate.strict else Answer.PASS, doubt, settled=settled)
 
 
 def _shares(watch: Watch, state: Evidence) -> list[float]:

@@ -54,6 +54,8 @@ class Gate:
     """One evidence gate. `weight`: its part of the capital. `reference`: A/A counts per bucket.
 
     `every`: seconds of counting that one bet needs; observations in between are put together.
+    `minimum`: trials of each arm without which nothing is known. `strict`: a pass needs harm
+    excluded; else it needs enough trials without a breach, and is not settled before.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Gate:
     paired: bool = True
     dispersion: Dispersion = EVEN
     reference: tuple[float, ...] = ()
+    minimum: int = 0
+    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +117,22 @@ def place(
 def _one_arm(gate: Gate, rules: Rules, rise: Rise, *, hard: bool) -> Placed | str:
     if gate.kind is Kind.RATE:
         d, x = int(rise.candidate[0]), int(rise.candidate[1])
-        q = gate.limit
+        perhaps, q = x, gate.limit
     else:
         above = [i for i, bound in enumerate(rise.bounds) if bound >= gate.limit]
         if not above:
             return f"no bucket reaches {gate.limit:g} s"
         d, x = int(sum(rise.candidate)), int(sum(rise.candidate[above[0] + 1 :]))
+        # Inside the limit's bucket nobody knows: no fault when blaming, one when excluding.
+        perhaps = x
+        if rise.bounds[above[0]] > gate.limit:
+            perhaps = int(sum(rise.candidate[above[0] :]))
         q = 1.0 - gate.quantile
     if d == 0:
         return "no requests"
     null, multipliers = (scaled(q, rules.hard_margin), _HARD_RISING) if hard else (q, RISING)
     return Placed(
-        Bets(trials(x, d, null, multipliers), (trials(x, d, q, FALLING),)),
+        Bets(trials(x, d, null, multipliers), (trials(perhaps, d, q, FALLING),)),
         (x, d),
         (0, 0),
         d / rise.seconds,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from guarded_rollout.core.evidence_process import Rules
 from guarded_rollout.core.series import (
     Series,
     candidate_durations,
@@ -27,7 +28,11 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One gate's answer and the numbers behind it, in the unit that `reason` names."""
+    """One gate's answer and the numbers behind it, in the unit that `reason` names.
+
+    `settled`: the answer needs no more time. `blames`: a breach is the candidate's fault; where
+    both versions serve, a limit that is crossed may be the fault of something that both share.
+    """
 
     gate: str
     answer: Answer
@@ -35,6 +40,8 @@ class Verdict:
     value: float | None = None
     limit: float | None = None
     samples: int = 0
+    settled: bool = True
+    blames: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +85,27 @@ Gate = HealthGate | FailureRateGate | DurationGate | QueueGate
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The four gates of one environment."""
+    """The four gates of one environment, and how they are judged.
+
+    Fields:
+        evidence: what failures and durations are judged by; None: by their thresholds alone.
+        restarts: how many per replica and hour are no fault.
+        dispersion: how much more counts vary here than those of independent requests, at least 1.
+        early: promote before the window's end, once every gate has excluded harm.
+    """
 
     health: HealthGate
     failure_rate: FailureRateGate
     duration: DurationGate
     queue: QueueGate
+    evidence: Rules | None = None
+    restarts: float = 1.0
+    dispersion: float = 1.0
+    early: bool = False
 
     def all(self) -> tuple[Gate, ...]:
         """In the order in which they are reported."""
         return (self.health, self.failure_rate, self.duration, self.queue)
-
-
-def judge_all(gates: Gates, series: Series) -> tuple[Verdict, ...]:
-    """Every gate's verdict on what was seen so far."""
-    return tuple(judge(gate, series) for gate in gates.all())
 
 
 def judge(gate: Gate, series: Series) -> Verdict:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from guarded_rollout.core.canonical import canonical
 from guarded_rollout.core.problems import NotPossible
-from guarded_rollout.core.spec import Release, Spec
+from guarded_rollout.core.spec import EVERYBODY, Release, Spec, Stage, Strategy
 
 
 class Step(StrEnum):
@@ -88,6 +88,7 @@ class Plan:
         ways: the ways back that are known when the plan is made. A deploy proves its own.
         way: the one that a person chose for a rollback; None: the safest that was proven.
         forward_only: why a release without a proven way back may be deployed; None: it may not.
+        give_up_rows: why RESTORE need not read the database that it replaces; None: it must.
     """
 
     kind: Kind
@@ -103,11 +104,23 @@ class Plan:
     ways: tuple[Way, ...] = (Way.FLIP,)
     way: Way | None = None
     forward_only: str | None = None
+    give_up_rows: str | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 of the plan; sign-offs are bound to it."""
         return hashlib.sha256(canonical(self)).hexdigest()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The shares that users are moved by. One where nothing is moved, or nothing served."""
+        environment = self.spec.environment
+        by_share = environment.strategy is Strategy.CANARY and Step.SHIFT in self.forward
+        return environment.stages if by_share and self.baseline is not None else (EVERYBODY,)
+
+    def compares(self, stage: int) -> bool:
+        """Whether both versions have users at this stage."""
+        return self.stages[stage].percent < EVERYBODY.percent
 
 
 _REHEARSE = (Step.PREFLIGHT, Step.BUILD, Step.BACKUP, Step.REHEARSE)
@@ -122,6 +135,7 @@ class Wish:
     use_backup: str | None = None
     forward_only: str | None = None
     way: Way | None = None
+    give_up_rows: str | None = None
 
 
 def make_plan(
@@ -160,6 +174,7 @@ def make_plan(
         ways=situation.ways if looks_back else (Way.FLIP,),
         way=wish.way,
         forward_only=wish.forward_only,
+        give_up_rows=wish.give_up_rows,
     )
 
 

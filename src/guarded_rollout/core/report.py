@@ -23,7 +23,6 @@ from guarded_rollout.core.state import (
     State,
     exit_code,
     missing_copies,
-    stages_of,
 )
 from guarded_rollout.core.ways import automatic, way_back
 
@@ -40,7 +39,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  traffic  {environment.strategy}, {listen}, {environment.replicas} replicas",
         f"  schema   {plan.schema_before or 'none yet'}",
     ]
-    stages = stages_of(plan)
+    stages = plan.stages
     if len(stages) > 1:
         lines += [f"  share    {_stage_text(stage)}" for stage in stages]
     if plan.use_backup:
@@ -48,6 +47,8 @@ def plan_lines(plan: Plan) -> list[str]:
         lines.append(f"  backup   {how} {plan.use_backup}")
     if plan.forward_only is not None:
         lines.append(f"  warning  may be without a way back: {plan.forward_only}")
+    if plan.give_up_rows is not None:
+        lines.append(f"  warning  gives up the rows since that backup: {plan.give_up_rows}")
     lines += [f"  step     {step:<15} {STEP_TEXT[step]}" for step in plan.forward]
     if Step.BACKUP in plan.forward:
         lines += [f"  copy     of the backup to {place.name}" for place in environment.copies]

@@ -25,11 +25,12 @@ from guarded_rollout.core.facts import (
     StepDone,
     StepFailed,
 )
-from guarded_rollout.core.gates import Answer, overall
+from guarded_rollout.core.gates import Answer, Verdict, overall
+from guarded_rollout.core.judging import judge_all, notice, weigh
 from guarded_rollout.core.plan import Kind, Plan, Step, Way
-from guarded_rollout.core.series import window
+from guarded_rollout.core.series import Observation, window
 from guarded_rollout.core.spec import AtTheEnd
-from guarded_rollout.core.state import Hold, Phase, State, backup_of, stages_of
+from guarded_rollout.core.state import Hold, Phase, State, backup_of
 from guarded_rollout.core.ways import automatic, proven, refusal, way_back
 
 _P = Phase
@@ -134,14 +135,7 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
         case StepFailed(step=step, why=why):
             return _failed(state, step, str(why.what))
         case Observed(seen=seen):
-            series = window((*state.series, seen), _memory(state))
-            return replace(
-                state,
-                series=series,
-                elapsed=max(state.elapsed, seen.elapsed),
-                looks=state.looks if seen.look is None else seen.look,
-                judge_due=seen.look is not None,
-            )
+            return _observed(state, seen)
         case Judged():
             return _judged(replace(state, judge_due=False, verdicts=fact.verdicts), fact)
         case RollbackAsked(by=by, reason=reason, way=way):
@@ -154,6 +148,25 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
             return replace(state, paused=False)
         case Adopted():
             return _go_back(state, state.asked) if state.asked is not None else state
+
+
+def _observed(state: State, seen: Observation) -> State:
+    """Judged at every look, and at once when the evidence reaches its bound."""
+    plan = _plan(state)
+    weighed = weigh(plan, state.weighed, seen, state.stage)
+    return replace(
+        state,
+        series=window((*state.series, seen), _memory(state)),
+        weighed=weighed,
+        elapsed=max(state.elapsed, seen.elapsed),
+        looks=state.looks if seen.look is None else seen.look,
+        judge_due=seen.look is not None or weighed.breaches > state.weighed.breaches,
+    )
+
+
+def verdicts(state: State) -> tuple[Verdict, ...]:
+    """What every gate says now. A replay of the journal gives the same."""
+    return judge_all(_plan(state), state.weighed, state.series, state.elapsed, state.stage)
 
 
 def _asked_back(state: State, asked: str, way: Way | None) -> State:
@@ -294,7 +307,8 @@ def _judged(state: State, fact: Judged) -> State:
     worst = [verdict for verdict in fact.verdicts if verdict.answer is answer]
     reason = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in worst)
     if answer is Answer.BREACH:
-        return _breached(state, reason)
+        blamed = any(verdict.blames for verdict in worst)
+        return _breached(state, reason) if blamed else _shared(state, reason)
     if fact.lane is Lane.DOWN or state.paused or state.hold in {Hold.BREACH, Hold.NO_WAY_BACK}:
         return state
     if answer is Answer.PASS:
@@ -304,14 +318,20 @@ def _judged(state: State, fact: Judged) -> State:
 
 def _passed(state: State, elapsed: float) -> State:
     """More users once the stage has been watched long enough; all are there at the end only."""
-    stages = stages_of(_plan(state))
-    if elapsed - state.stage_since < stages[state.stage].bake_seconds:
+    stages, environment = _plan(state).stages, _plan(state).spec.environment
+    gates, watched = environment.gates, elapsed - state.stage_since
+    settled = gates.evidence is not None and all(verdict.settled for verdict in state.verdicts)
+    soonest = gates.evidence.bake if gates.evidence is not None else 0.0
+    if watched < stages[state.stage].bake_seconds and not (settled and watched >= soonest):
         return state
     if state.stage + 1 < len(stages):
         return _advance_stage(state)
-    if elapsed < _plan(state).spec.environment.watch.schedule.duration:
+    more = notice(_plan(state), state.weighed)
+    if settled and gates.early and elapsed >= soonest:
+        return _finish(replace(state, reason=f"every gate passes and has excluded harm{more}"))
+    if elapsed < environment.watch.schedule.duration:
         return state
-    return _finish(replace(state, reason="every gate passes at the end of the window"))
+    return _finish(replace(state, reason=f"every gate passes at the end of the window{more}"))
 
 
 def _not_known(state: State, elapsed: float, reason: str) -> State:
@@ -348,6 +368,13 @@ def _breached(state: State, reason: str) -> State:
     if not _plan(state).spec.environment.watch.auto_rollback:
         return _hold(state, Hold.BREACH, f"autoRollback is off here: {reason}")
     return _go_back(state, reason)
+
+
+def _shared(state: State, reason: str) -> State:
+    """A limit is crossed while the candidate is no worse than the version beside it."""
+    if state.phase is Phase.HOLDING:
+        return state
+    return _hold(state, Hold.BOTH_SICK, f"both versions may share the fault, see: {reason}")
 
 
 def _memory(state: State) -> float:

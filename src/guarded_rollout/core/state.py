@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.gates import Verdict
+from guarded_rollout.core.judging import NOTHING, Weighed
 from guarded_rollout.core.plan import Kind, Plan, Step, Way
 from guarded_rollout.core.series import Series
-from guarded_rollout.core.spec import EVERYBODY, Stage, Strategy
 
 
 class Phase(StrEnum):
@@ -43,6 +43,7 @@ class Hold(StrEnum):
 class State:
     """A rollout, folded. `queue`: the steps left in this phase; `running`: begun, not yet done.
 
+    `series`: what thresholds can still ask for; `weighed`: the evidence of all that was seen.
     `way`: the one that is gone back, or that a person asked for. `stage`: of the canary, watched
     since `stage_since` seconds of watching.
     """
@@ -55,6 +56,7 @@ class State:
     begun: frozenset[Step] = frozenset()
     outcomes: Mapping[Step, Outcome] = field(default_factory=dict)
     series: Series = ()
+    weighed: Weighed = NOTHING
     elapsed: float = 0.0
     looks: int = 0
     judge_due: bool = False
@@ -98,9 +100,3 @@ def backup_of(state: State) -> str | None:
         return state.plan.use_backup
     file: str | None = state.outcomes.get(Step.BACKUP, {}).get("file")
     return file
-
-
-def stages_of(plan: Plan) -> tuple[Stage, ...]:
-    """The shares that a rollout goes through. Where nothing served before there is one."""
-    canary = plan.spec.environment.strategy is Strategy.CANARY and plan.baseline is not None
-    return plan.spec.environment.stages if canary else (EVERYBODY,)

@@ -20,11 +20,10 @@ from guarded_rollout.core.facts import (
     StepDone,
     StepFailed,
 )
-from guarded_rollout.core.gates import judge_all
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import Interrupted
-from guarded_rollout.core.rollout import advance
-from guarded_rollout.core.state import Phase, State, stages_of
+from guarded_rollout.core.rollout import advance, verdicts
+from guarded_rollout.core.state import Phase, State
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.perform import perform
 from guarded_rollout.engine.record import write_report
@@ -119,8 +118,7 @@ class Controller:
             case LookOut(until=until):
                 self._look(until)
             case Judge():
-                gates = self._plan().spec.environment.gates
-                self._write(Judged(self._state.elapsed, judge_all(gates, self._state.series)))
+                self._write(Judged(self._state.elapsed, verdicts(self._state)))
             case WaitForPerson():
                 self._ports.clock.sleep(ASK_SECONDS)
                 self._read()
@@ -175,7 +173,7 @@ class Controller:
             since=self._began[action.step],
             look_first=action.look_first,
             outcomes=self._state.outcomes,
-            percent=stages_of(self._plan())[self._state.stage].percent,
+            percent=self._plan().stages[self._state.stage].percent,
         )
         told = Told(self._say)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="step") as pool:

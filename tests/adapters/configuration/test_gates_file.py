@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.gates import DurationGate, FailureRateGate
+from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.spec import AtTheEnd
 
 
@@ -182,3 +184,51 @@ def test_without_the_file_the_built_in_numbers_hold_and_a_warning_says_so(folder
     assert spec.warnings == (
         "quality-gates-config.json does not exist: the built-in limits are used",
     )
+
+
+def test_evidence_judges_unless_thresholds_are_wanted(folder):
+    """With the documents' limits; rules are inherited like every other number."""
+    gates = gates_of(folder, {})
+    assert gates.evidence == ROBUST
+    judged = {"judge": "thresholds"}
+    assert gates_of(folder, {"environments": {"production": judged}}).evidence is None
+    folder.edit("[environments.staging]", "[environments.eu-west]")
+    file = {"environments": {"production": {"evidence": {"alpha": 0.002}}, "eu-west": {}}}
+    rules = gates_of(folder, file, "eu-west").evidence
+    assert rules is not None
+    assert rules.alpha == 0.002
+    file = {"environments": {"production": judged, "eu-west": {}}}
+    assert gates_of(folder, file, "eu-west").evidence is None
+
+
+def test_a_short_watch_has_a_short_grace(folder):
+    """Or evidence would not begin before the watch is over."""
+    file = {"environments": {"production": {"monitoring": {"duration": "60s"}}}}
+    rules = gates_of(folder, file).evidence
+    assert rules is not None
+    assert (rules.grace, rules.bake) == (3.0, 10.0)
+    said = {"grace": "20s", "bake": 1, "dispersion": 2.5, "restarts_per_hour": 3, "early": True}
+    file["environments"]["production"]["evidence"] = said
+    gates = gates_of(folder, file)
+    assert gates.evidence is not None
+    assert (gates.evidence.grace, gates.evidence.bake) == (20.0, 60.0)
+    assert (gates.dispersion, gates.restarts, gates.early) == (2.5, 3.0, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"evidence": {"alpha": 0.9}}, "alpha"),
+        ({"evidence": {"margin": 3}}, "tolerated"),
+        ({"evidence": {"power": 1}}, "power"),
+        ({"judge": "thresholds", "evidence": {}}, "thresholds judge here"),
+        ({"judge": "dice"}, "dice"),
+        ({"extractionFailureRate": {"threshold": 0}}, "leaves nothing to weigh"),
+    ],
+)
+def test_rules_that_promise_nothing_are_refused(folder, said, told):
+    """File, line and key."""
+    with pytest.raises(BadInput) as caught:
+        gates_of(folder, {"environments": {"production": said}})
+    assert told in str(caught.value)
+    assert "quality-gates-config.json" in str(caught.value)

@@ -7,6 +7,7 @@ from guarded_rollout.adapters.configuration import copies_section, load_spec
 from guarded_rollout.adapters.configuration.conf_settings import _DB_KEYS, _GIVEN_TO_SERVICE
 from guarded_rollout.adapters.configuration.defaults import BUILT_IN
 from guarded_rollout.adapters.configuration.environment_section import _OPTIONAL, _REQUIRED
+from guarded_rollout.adapters.configuration.evidence_section import _KEYS
 from guarded_rollout.adapters.configuration.gates_file import _GATES, _MONITORING, _POLICY
 
 ROOT = Path(__file__).parents[3]
@@ -29,6 +30,7 @@ def test_every_key_is_on_the_page():
         *_GATES,
         *_POLICY,
         *_MONITORING,
+        *_KEYS,
         *_DB_KEYS,
         *conf,
     ]

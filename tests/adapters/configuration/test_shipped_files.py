@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -39,7 +40,7 @@ def test_the_documents_numbers_are_written_and_built_in(name):
     """Written in the file, and the same without it."""
     health, rate, rate_min, p95, p95_min, queue, watch, every, then, back = NUMBERS[name]
     environment = shipped(name).environment
-    assert environment.gates == Gates(
+    assert replace(environment.gates, evidence=None) == Gates(
         HealthGate(health),
         FailureRateGate(rate, rate_min * 60.0),
         DurationGate(p95, p95_min * 60.0),

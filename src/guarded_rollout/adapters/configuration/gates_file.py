@@ -5,8 +5,8 @@ The documents write it in several ways. The canonical shape is
 and snake_case keys are accepted. What a file does not say stays as it is built in.
 """
 
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from guarded_rollout.adapters.configuration.defaults import (
@@ -15,8 +15,10 @@ from guarded_rollout.adapters.configuration.defaults import (
     Policy,
     built_in,
 )
+from guarded_rollout.adapters.configuration.evidence_section import judged
 from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.adapters.configuration.located import Value, given, same, suggestion
+from guarded_rollout.adapters.configuration.spelling import camel
 from guarded_rollout.core.gates import (
     DurationGate,
     FailureRateGate,
@@ -35,22 +37,14 @@ _POLICY = (
     "autoRollback",
     "monitoring",
     "minimumSamples",
+    "judge",
+    "evidence",
     "unknownAtEnd",
     "extendMinutes",
 )
 _MONITORING = ("duration", "initialInterval", "initialPeriod", "interval")
-_ALIASES = {
-    "extractionFailuresRate": "extractionFailureRate",
-    "lowConfidenceQueueLength": "lowConfidenceQueue",
-}
 
 Gatherings = dict[str, Value]
-
-
-def camel(key: str) -> str:
-    """The canonical spelling of a key: `time_window` is `timeWindow`."""
-    spelled = re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), key)
-    return _ALIASES.get(spelled, spelled)
 
 
 def read_policies(path: Path, shown: str, environments: Iterable[str]) -> Mapping[str, Policy]:
@@ -83,11 +77,13 @@ def _gates_of(fields: Mapping[str, Value]) -> Gatherings:
 
 def _policy(value: Value, common: Gatherings, base: Policy) -> Policy:
     fields = value.table(optional=(*_POLICY, *_GATES), spelling=camel)
-    minimum = fields.get("minimumSamples")
     unknown = fields.get("unknownAtEnd")
+    found = {**common, **_gates_of(fields)}
+    schedule = _schedule(fields.get("monitoring"), base.schedule)
+    gates = _gates(found, fields.get("minimumSamples"), base.gates)
     return Policy(
-        gates=_gates({**common, **_gates_of(fields)}, minimum, base.gates),
-        schedule=_schedule(fields.get("monitoring"), base.schedule),
+        gates=judged(gates, fields, found, schedule),
+        schedule=schedule,
         auto_rollback=given(fields.get("autoRollback"), Value.flag, base.auto_rollback),
         unknown=given(unknown, lambda at: AtTheEnd(at.choice(AtTheEnd)), base.unknown),
         extend_seconds=given(
@@ -106,15 +102,16 @@ def _gates(found: Gatherings, minimum: Value | None, base: Gates) -> Gates:
     def samples(default: int) -> int:
         return given(minimum, lambda at: at.whole(1, 1_000_000, "samples"), default)
 
-    return Gates(
-        HealthGate(
+    return replace(
+        base,
+        health=HealthGate(
             given(
                 health.get("threshold"),
                 lambda at: at.whole(0, 1000, "failed checks in a row"),
                 base.health.threshold,
             )
         ),
-        FailureRateGate(
+        failure_rate=FailureRateGate(
             given(
                 rate.get("threshold"),
                 lambda at: at.number(0, 100, "percent"),
@@ -123,7 +120,7 @@ def _gates(found: Gatherings, minimum: Value | None, base: Gates) -> Gates:
             given(rate.get("timeWindow"), Value.minutes, base.failure_rate.window),
             samples(base.failure_rate.minimum),
         ),
-        DurationGate(
+        duration=DurationGate(
             given(
                 p95.get("threshold"),
                 lambda at: at.number(1, 3_600_000, "milliseconds"),
@@ -132,7 +129,7 @@ def _gates(found: Gatherings, minimum: Value | None, base: Gates) -> Gates:
             given(p95.get("timeWindow"), Value.minutes, base.duration.window),
             samples(base.duration.minimum),
         ),
-        QueueGate(
+        queue=QueueGate(
             given(
                 queue.get("threshold"),
                 lambda at: at.number(0, 1_000_000_000, "items"),

@@ -1,0 +1,162 @@
+"""Who judges a rollout, and what they say: the gates of its plan over everything that was seen.
+
+Health and the queue's length have no sampling noise: thresholds judge them. Failures and durations
+have: evidence does, unless the environment wants their thresholds too. Candidate and baseline are
+compared while both have users; the candidate's own limits decide where there is nobody to compare
+it with, and hold the rollout where there is, because what both share may be at fault.
+"""
+
+from dataclasses import dataclass, replace
+
+from guarded_rollout.core import evidence
+from guarded_rollout.core.evidence import Evidence, Watch
+from guarded_rollout.core.evidence_gates import Gate, Kind
+from guarded_rollout.core.evidence_process import Dispersion
+from guarded_rollout.core.evidence_signals import Signal
+from guarded_rollout.core.gates import Gates, Verdict, judge
+from guarded_rollout.core.plan import Plan
+from guarded_rollout.core.series import Observation, Series
+
+HISTOGRAM_SECONDS = 10.0
+"""How long durations are counted for one bet, which costs four times one on failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The evidence so far. `compared`: with the baseline; `limits`: with what is allowed."""
+
+    compared: Evidence | None = None
+    limits: Evidence | None = None
+
+    @property
+    def breaches(self) -> int:
+        """How many of both have reached their bound."""
+        both = (self.compared, self.limits)
+        return sum(one is not None and one.breached is not None for one in both)
+
+
+NOTHING = Weighed()
+"""Nothing was seen yet."""
+
+
+def weigh(plan: Plan, weighed: Weighed, seen: Observation, stage: int) -> Weighed:
+    """The evidence after one more observation. The same observations give the same bytes."""
+    comparing, limiting = watches(plan)
+    compared, limits = weighed.compared, weighed.limits
+    if comparing is not None and plan.compares(stage):
+        compared = evidence.observe(comparing, compared or evidence.start(comparing), seen)
+    if limiting is not None:
+        limits = evidence.observe(limiting, limits or evidence.start(limiting), seen)
+    return Weighed(compared, limits)
+
+
+def judge_all(
+    plan: Plan, weighed: Weighed, series: Series, elapsed: float, stage: int
+) -> tuple[Verdict, ...]:
+    """Every gate's verdict at `elapsed` seconds of watching."""
+    gates = plan.spec.environment.gates
+    comparing, limiting = watches(plan)
+    if limiting is None:
+        return tuple(judge(gate, series) for gate in gates.all())
+    found = [judge(gates.health, series), judge(gates.queue, series)]
+    live = plan.compares(stage)
+    limits = weighed.limits or evidence.start(limiting)
+    alone = evidence.verdicts(limiting, limits, elapsed)
+    found += [replace(verdict, blames=not live) for verdict in alone]
+    if comparing is not None:
+        compared = weighed.compared or evidence.start(comparing)
+        # Once nobody is left to compare with, what was found stands and gets no older.
+        found += evidence.verdicts(comparing, compared, elapsed if live else None)
+    return tuple(found)
+
+
+def notice(plan: Plan, weighed: Weighed) -> str:
+    """What whoever promotes should know; empty: nothing."""
+    comparing, _ = watches(plan)
+    if comparing is None or weighed.compared is None:
+        return ""
+    limit = plan.spec.environment.gates.failure_rate.threshold
+    failed, asked = weighed.compared.gates[0].baseline
+    if asked == 0 or 100.0 * failed / asked <= limit:
+        return ""
+    share = 100.0 * failed / asked
+    return f"; the old version failed {share:.1f} % ({failed} of {asked}, limit {limit:g} %)"
+
+
+def watches(plan: Plan) -> tuple[Watch | None, Watch | None]:
+    """The gates that compare and those with limits. Both together blame with at most α."""
+    gates = plan.spec.environment.gates
+    rules = gates.evidence
+    if rules is None:
+        return None, None
+    if not plan.compares(0):
+        return None, Watch(_limits(gates), rules)
+    half = replace(rules, alpha=rules.alpha / 2, bake=min(rules.bake, plan.stages[0].bake_seconds))
+    return Watch(_comparisons(gates), half), Watch(_limits(gates), half)
+
+
+def _limits(gates: Gates) -> tuple[Gate, ...]:
+    """The candidate alone, against what is allowed."""
+    rate, p95 = gates.failure_rate, gates.duration
+    errors = Gate(
+        rate.name,
+        Kind.RATE,
+        Signal.REQUESTS,
+        limit=rate.threshold / 100.0,
+        paired=False,
+        dispersion=Dispersion(gates.dispersion),
+        minimum=rate.minimum,
+    )
+    return (
+        errors,
+        replace(
+            errors,
+            name=p95.name,
+            kind=Kind.QUANTILE,
+            signal=Signal.DURATIONS,
+            limit=p95.threshold / 1000.0,
+            minimum=p95.minimum,
+        ),
+        replace(errors, name="userErrors", signal=Signal.PROXY_REQUESTS),
+        Gate(
+            "restarts",
+            Kind.EVENTS,
+            Signal.RESTARTS,
+            limit=gates.restarts,
+            weight=0.5,
+            paired=False,
+            strict=False,
+        ),
+    )
+
+
+def _comparisons(gates: Gates) -> tuple[Gate, ...]:
+    """The candidate against the baseline, in the same minutes."""
+    failures = Gate(
+        "failuresCompared",
+        Kind.FAILURES,
+        Signal.REQUESTS,
+        dispersion=Dispersion(gates.dispersion),
+        minimum=gates.failure_rate.minimum,
+        strict=False,
+    )
+    return (
+        failures,
+        replace(failures, name="userErrorsCompared", signal=Signal.PROXY_REQUESTS),
+        replace(
+            failures,
+            name="durationsCompared",
+            kind=Kind.LATENCY,
+            signal=Signal.DURATIONS,
+            every=HISTOGRAM_SECONDS,
+            minimum=gates.duration.minimum,
+        ),
+        Gate(
+            "restartsCompared",
+            Kind.EVENTS,
+            Signal.RESTARTS,
+            limit=gates.restarts,
+            weight=0.5,
+            strict=False,
+        ),
+    )
