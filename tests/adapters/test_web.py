@@ -5,6 +5,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from guarded_rollout.adapters import web
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.web import HttpWeb
+from guarded_rollout.core.gates import CustomGate, CustomKind
 from guarded_rollout.core.series import Histogram, Reading
 from guarded_rollout.core.spec import Check, MetricNames
 from guarded_rollout.ports import Address
@@ -322,3 +324,38 @@ def test_bodies_of_many_megabytes_are_fine(unix):
     reading = metrics(unix, noise + GOOD + noise)
     assert isinstance(reading, Reading)
     assert reading.total == 100
+
+
+OWN = (
+    CustomGate("pages", CustomKind.RATE, "own_pages", 2.0, "result=failed"),
+    CustomGate("render", CustomKind.QUANTILE, "own_render_seconds", 500.0),
+    CustomGate("evictions", CustomKind.EVENT, "own_evictions_total", 6.0),
+    CustomGate("balance", CustomKind.LEVEL, "own_balance", 3.0),
+    CustomGate("absent", CustomKind.RATE, "nowhere_total", 3.0, "result=failed"),
+)
+OWN_TEXT = b"""\
+own_pages{result="failed"} 3
+own_pages{result="ok"} 9
+own_render_seconds_bucket{le="0.5"} 4
+own_render_seconds_bucket{le="+Inf"} 5
+own_evictions_total 2
+own_balance{side="a"} -4
+own_balance{side="b"} 1
+"""
+
+
+def test_metrics_of_the_services_own_are_readings_of_their_own(unix):
+    """One that this release does not have is left out; it does not spoil the others."""
+    address, listening = unix
+    body = GOOD + OWN_TEXT
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
+    with served(listening, head, body):
+        found = WEB.metrics(address, "/metrics", replace(NAMES, custom=OWN), "one", SECONDS)
+    assert isinstance(found, Reading)
+    assert found.total == 100
+    assert found.custom == {
+        "pages": Reading("one", bad=3, total=12),
+        "render": Reading("one", durations=Histogram((0.5,), (4, 5))),
+        "evictions": Reading("one", bad=2),
+        "balance": Reading("one", queue=-3),
+    }

@@ -9,7 +9,7 @@ from guarded_rollout.core.actions import Judge, Watch, next_action
 from guarded_rollout.core.canonical import canonical
 from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.facts import Fact, Judged, Observed, PauseAsked, decode, encode
-from guarded_rollout.core.gates import Answer, Verdict
+from guarded_rollout.core.gates import Answer, CustomGate, CustomKind, Verdict
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan, Step, Way
 from guarded_rollout.core.rollout import advance, verdicts
@@ -316,3 +316,87 @@ def test_thresholds_judge_where_they_are_wanted():
         "p95HashTime",
         "lowConfidenceQueue",
     }
+
+
+CUSTOM = {
+    "rate": (CustomGate("own", CustomKind.RATE, "m", 5.0), {"bad": 0.3, "total": 1.0}),
+    "quantile": (CustomGate("own", CustomKind.QUANTILE, "m", 2000.0), {"slow": 0.3}),
+    "event": (CustomGate("own", CustomKind.EVENT, "m", 2.0), {"bad": 0.01}),
+    "level": (CustomGate("own", CustomKind.LEVEL, "m", 10.0), {"queue": 11.0}),
+    "low level": (CustomGate("own", CustomKind.LEVEL, "m", 10.0, below=True), {"queue": 9.0}),
+}
+
+
+def own_reading(arm: Arm, kind: str, parts: dict[str, float]) -> Reading:
+    """The custom metric of an arm whose own parts are such shares of its requests."""
+    if kind == "quantile":
+        quick = arm.total * (1.0 - parts["slow"])
+        durations = Histogram(BOUNDS, (quick,) * 4 + (float(arm.total),) * 2)
+        return Reading("a", durations=durations)
+    if "queue" in parts:
+        return Reading("a", queue=parts["queue"])
+    return Reading("a", **{name: float(int(arm.total * part)) for name, part in parts.items()})
+
+
+def with_own(candidate: Arm, baseline: Arm, kind: str, parts, baseline_parts):
+    """Every observation carries the custom metric of both arms."""
+
+    def add(seen: Observation) -> Observation:
+        def arm(whole: ArmSeen, own: Reading) -> ArmSeen:
+            return replace(
+                whole, readings=tuple(replace(it, custom={"own": own}) for it in whole.readings)
+            )
+
+        ours = arm(seen.candidate, own_reading(candidate, kind, parts))
+        if seen.baseline is None:
+            return replace(seen, candidate=ours)
+        theirs = own_reading(baseline, kind, baseline_parts)
+        return replace(seen, candidate=ours, baseline=arm(seen.baseline, theirs))
+
+    return add
+
+
+def custom_plan(gate: CustomGate, *stages: Stage) -> Plan:
+    plan = plan_of(*stages)
+    gates = replace(plan.spec.environment.gates, custom=(gate,))
+    environment = replace(plan.spec.environment, gates=gates)
+    return replace(plan, spec=replace(plan.spec, environment=environment))
+
+
+HARMLESS = {"bad": 0.0, "total": 1.0, "slow": 0.0}
+
+
+@pytest.mark.parametrize("name", CUSTOM)
+def test_a_metric_of_the_services_own_brings_a_release_back(name):
+    """Alone by its limit; its absence is unknown; what is harmless passes."""
+    gate, parts = CUSTOM[name]
+    kind = gate.kind.value
+    arm = Arm()
+    state, _ = watch(
+        watched(custom_plan(gate)), arm, None, blind=with_own(arm, arm, kind, parts, parts)
+    )
+    assert state.phase is Phase.RETURNING
+    assert "own" in state.reason
+    state, _ = watch(watched(custom_plan(gate)), Arm(), None)
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.UNKNOWN)
+    arm, harmless = Arm(), {key: HARMLESS.get(key, 10.0) for key in parts}
+    state, _ = watch(
+        watched(custom_plan(gate)), arm, None, blind=with_own(arm, arm, kind, harmless, harmless)
+    )
+    assert state.phase is Phase.FINISHING, state.reason
+
+
+@pytest.mark.parametrize("name", ["rate", "quantile", "event"])
+def test_a_metric_of_the_services_own_is_compared(name):
+    """Worse than the old version goes back, below its limit too; the same in both does not."""
+    gate, parts = CUSTOM[name]
+    gate = replace(gate, threshold={"rate": 60.0, "quantile": 5000.0, "event": 9999.0}[name])
+    kind = gate.kind.value
+    for theirs, phase in ((HARMLESS, Phase.RETURNING), (parts, Phase.ADVANCING)):
+        candidate, baseline = Arm(), Arm()
+        other = {key: theirs[key] for key in parts}
+        blind = with_own(candidate, baseline, kind, parts, other)
+        state, _ = watch(watched(custom_plan(gate, *SHARES)), candidate, baseline, blind=blind)
+        assert state.phase is phase, state.reason
+        if phase is Phase.RETURNING:
+            assert "ownCompared" in state.reason

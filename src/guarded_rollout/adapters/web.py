@@ -7,10 +7,12 @@ import contextlib
 import http.client
 import math
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from guarded_rollout.adapters.prometheus_text import Garbled, Sample, read_samples
+from guarded_rollout.core.gates import CustomGate, CustomKind
 from guarded_rollout.core.series import Histogram, Reading
 from guarded_rollout.core.spec import Check, MetricNames
 from guarded_rollout.ports import Address, Answered, Clock
@@ -189,9 +191,14 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _reading(text: str, names: MetricNames, instance: str) -> Reading:
-    buckets = f"{names.duration_histogram}_bucket"
+    buckets = _buckets(names.duration_histogram)
+    custom = {
+        _buckets(gate.metric) if gate.kind is CustomKind.QUANTILE else gate.metric
+        for gate in names.custom
+    }
     found = read_samples(
-        text, {names.failures_counter, names.duration_histogram, buckets, names.queue_gauge}
+        text,
+        {names.failures_counter, names.duration_histogram, buckets, names.queue_gauge} | custom,
     )
     if names.duration_histogram in found:  # declared under its own name, counted under another
         found.setdefault(buckets, [])
@@ -216,7 +223,36 @@ def _reading(text: str, names: MetricNames, instance: str) -> Reading:
         total=_sum(names.failures_counter, counted),
         durations=_histogram(names.duration_histogram, found[buckets]),
         queue=_sum(names.queue_gauge, queue) if queue else None,
+        custom={
+            gate.name: own
+            for gate in names.custom
+            if (own := _custom(gate, found, instance)) is not None
+        },
     )
+
+
+def _custom(gate: CustomGate, found: Mapping[str, list[Sample]], instance: str) -> Reading | None:
+    """None where the release does not have the metric: the gate says so, the others go on."""
+    if gate.kind is CustomKind.QUANTILE:
+        buckets = found.get(_buckets(gate.metric))
+        if not buckets:
+            return None
+        return Reading(instance, durations=_histogram(gate.metric, buckets))
+    samples = found.get(gate.metric)
+    if samples is None:
+        return None
+    if gate.kind is CustomKind.LEVEL:
+        # A level may be below zero.
+        return Reading(instance, queue=math.fsum(it.value for it in samples)) if samples else None
+    if gate.kind is CustomKind.EVENT:
+        return Reading(instance, bad=_sum(gate.metric, samples))
+    label, _, bad = gate.label.partition("=")
+    failed = [sample for sample in samples if sample.labels.get(label) == bad]
+    return Reading(instance, bad=_sum(gate.metric, failed), total=_sum(gate.metric, samples))
+
+
+def _buckets(histogram: str) -> str:
+    return f"{histogram}_bucket"
 
 
 def _sum(name: str, samples: list[Sample]) -> float:

@@ -32,7 +32,7 @@ from guarded_rollout.core.evidence_process import (
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.gates import Answer, Verdict
 from guarded_rollout.core.problems import BadInput
-from guarded_rollout.core.series import Observation
+from guarded_rollout.core.series import Observation, focused
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def observe(watch: Watch, state: Evidence, seen: Observation) -> Evidence:
         if own.track.elapsed is not None and seen.elapsed - own.track.elapsed < gate.every:
             gates.append(own)
             continue
-        track, rise = follow(own.track, seen, gate.signal, paired=gate.paired)
+        own_seen = focused(seen, gate.source) if gate.source else seen
+        track, rise = follow(own.track, own_seen, gate.signal, paired=gate.paired)
         if isinstance(rise, str):
             gates.append(replace(own, track=track, blind=rise))
         else:

@@ -56,6 +56,7 @@ class Gate:
     `every`: seconds of counting that one bet needs; observations in between are put together.
     `minimum`: trials of each arm without which nothing is known. `strict`: a pass needs harm
     excluded; else it needs enough trials without a breach, and is not settled before.
+    `source`: the custom metric that it reads; empty: the usual ones.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Gate:
     reference: tuple[float, ...] = ()
     minimum: int = 0
     strict: bool = True
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

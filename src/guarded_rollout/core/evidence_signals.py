@@ -15,7 +15,7 @@ class Signal(StrEnum):
     REQUESTS = "requests"
     """Of the service: total, failed."""
     PROXY_REQUESTS = "proxy requests"
-    """Of the proxy: attempts, failed attempts (errors, retried and rescued ones)."""
+    """Of the proxy: requests; those that failed or that the other arm had to answer."""
     DURATIONS = "durations"
     """Of the service: cumulative bucket counts."""
     PROXY_DURATIONS = "proxy durations"
@@ -23,6 +23,8 @@ class Signal(StrEnum):
     """Cumulative bucket counts of what succeeded, then what failed."""
     RESTARTS = "restarts"
     """Restarts of the arm's replicas; followed by how many are alive, a level."""
+    EVENTS = "events"
+    """What should not happen, counted by each replica; followed by one, a level."""
     QUEUE = "queue"
     """The queue's length, a level."""
 
@@ -36,7 +38,7 @@ class Mark:
     bounds: tuple[float, ...] = ()
 
 
-COUNTED = frozenset(set(Signal) - {Signal.RESTARTS, Signal.QUEUE})
+COUNTED = frozenset(set(Signal) - {Signal.RESTARTS, Signal.EVENTS, Signal.QUEUE})
 """Signals of requests: an arm without any stands still, and every number only rises."""
 
 _ASKED = frozenset({Signal.REQUESTS, Signal.PROXY_REQUESTS})
@@ -60,8 +62,8 @@ def _requests(arm: ArmSeen) -> Iterable[Mark]:
 
 def _proxy_requests(arm: ArmSeen) -> Iterable[Mark]:
     if (proxy := arm.proxy) is not None:
-        bad = proxy.errors + proxy.retried + proxy.rescued
-        yield Mark(proxy.epoch, (proxy.requests + proxy.retried, bad))
+        # Retries are left out: a request must not count twice, or it is no trial.
+        yield Mark(proxy.epoch, (proxy.requests, proxy.errors + proxy.rescued))
 
 
 def _durations(arm: ArmSeen) -> Iterable[Mark]:
@@ -87,6 +89,12 @@ def _restarts(arm: ArmSeen) -> Iterable[Mark]:
         yield Mark("arm", (float(arm.restarts), float(arm.replicas_alive)))
 
 
+def _events(arm: ArmSeen) -> Iterable[Mark]:
+    for it in arm.readings:
+        if it.bad is not None:
+            yield Mark(it.instance, (it.bad, 1.0))
+
+
 def _queue(arm: ArmSeen) -> Iterable[Mark]:
     """Replicas share one queue; the newest count is the highest while it grows."""
     lengths = [it.queue for it in arm.readings if it.queue is not None and math.isfinite(it.queue)]
@@ -101,6 +109,7 @@ _READ: dict[Signal, Callable[[ArmSeen], Iterable[Mark]]] = {
     Signal.PROXY_DURATIONS: _proxy_durations,
     Signal.OUTCOMES: _outcomes,
     Signal.RESTARTS: _restarts,
+    Signal.EVENTS: _events,
     Signal.QUEUE: _queue,
 }
 
@@ -129,7 +138,7 @@ def difference(
     """
     if signal is Signal.QUEUE:
         return old[0], max(0.0, new[0] - old[0]), max(0.0, old[0] - new[0])
-    if signal is Signal.RESTARTS:
+    if signal in {Signal.RESTARTS, Signal.EVENTS}:
         return (new[0] - old[0], max(old[1], new[1], 1.0)) if new[0] >= old[0] else None
     rise = [after - before for before, after in zip(old, new, strict=True)]
     if signal in _ASKED:

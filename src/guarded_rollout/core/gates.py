@@ -4,6 +4,7 @@ A gate with too few samples is *unknown*: it neither passes nor breaches.
 Every limit is strict: `threshold: 2` for health means the third failure in a row breaches.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
@@ -13,6 +14,7 @@ from guarded_rollout.core.series import (
     Series,
     candidate_durations,
     candidate_increase,
+    focused,
     quantile,
     window,
 )
@@ -80,7 +82,39 @@ class QueueGate:
     name: str = "lowConfidenceQueue"
 
 
-Gate = HealthGate | FailureRateGate | DurationGate | QueueGate
+class CustomKind(StrEnum):
+    """What a number of the service's own is."""
+
+    RATE = "rate"
+    """A counter whose one label tells bad from good; percent."""
+    QUANTILE = "quantile"
+    """A histogram in seconds; milliseconds at the 95th percentile."""
+    EVENT = "event"
+    """A counter of what should not happen; per replica and hour."""
+    LEVEL = "level"
+    """A gauge, in its own unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomGate:
+    """A gate on a metric of the service's own.
+
+    Fields:
+        metric: its name; `label`: `label=value` of what is bad, for rates.
+        compare: with the old version too, where both serve. It must have the metric then.
+        below: breach below the threshold instead of above; levels only.
+    """
+
+    name: str
+    kind: CustomKind
+    metric: str
+    threshold: float
+    label: str = ""
+    compare: bool = True
+    below: bool = False
+
+
+Gate = HealthGate | FailureRateGate | DurationGate | QueueGate | CustomGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +126,7 @@ class Gates:
         restarts: how many per replica and hour are no fault.
         dispersion: how much more counts vary here than those of independent requests, at least 1.
         early: promote before the window's end, once every gate has excluded harm.
+        custom: of the service's own metrics; evidence judges all but levels.
     """
 
     health: HealthGate
@@ -102,10 +137,15 @@ class Gates:
     restarts: float = 1.0
     dispersion: float = 1.0
     early: bool = False
+    custom: tuple[CustomGate, ...] = ()
 
     def all(self) -> tuple[Gate, ...]:
         """In the order in which they are reported."""
         return (self.health, self.failure_rate, self.duration, self.queue)
+
+    def levels(self) -> tuple[Gate, ...]:
+        """The custom ones without sampling noise: thresholds judge these in any case."""
+        return tuple(gate for gate in self.custom if gate.kind is CustomKind.LEVEL)
 
 
 def judge(gate: Gate, series: Series) -> Verdict:
@@ -118,7 +158,11 @@ def judge(gate: Gate, series: Series) -> Verdict:
         case DurationGate():
             return _duration(gate, series)
         case QueueGate():
-            return _queue(gate, series)
+            return _level(gate, series, "{:.0f} items wait (limit {:g})")
+        case CustomGate():
+            own = tuple(focused(seen, gate.name) for seen in series[-1:])
+            least = "at least" if gate.below else "at most"
+            return _level(gate, own, f"it stands at {{:g}} ({least} {{:g}})", below=gate.below)
         case _:
             assert_never(gate)
 
@@ -205,19 +249,25 @@ def _duration(gate: DurationGate, series: Series) -> Verdict:
     return _unknown(gate, f"{numbers}: the limit lies inside a bucket, add it to the buckets")
 
 
-def _queue(gate: QueueGate, series: Series) -> Verdict:
+def _level(
+    gate: QueueGate | CustomGate, series: Series, text: str, *, below: bool = False
+) -> Verdict:
     last = series[-1].candidate.readings if series else ()
-    lengths = [reading.queue for reading in last if reading.queue is not None]
-    if not lengths:
-        return _unknown(gate, "no replica reported the queue's length")
-    length = max(
-        lengths
-    )  # replicas share one queue; the newest count is the highest while it grows
+    levels = [
+        reading.queue
+        for reading in last
+        if reading.queue is not None and math.isfinite(reading.queue)
+    ]
+    if not levels:
+        return _unknown(gate, "no replica reported it")
+    # Replicas share one queue, and the newest count is the highest while it grows.
+    worst = min(levels) if below else max(levels)
+    breached = worst < gate.threshold if below else worst > gate.threshold
     return Verdict(
         gate.name,
-        Answer.BREACH if length > gate.threshold else Answer.PASS,
-        f"{length:.0f} items wait (limit {gate.threshold:g})",
-        length,
+        Answer.BREACH if breached else Answer.PASS,
+        text.format(worst, gate.threshold),
+        worst,
         gate.threshold,
-        len(lengths),
+        len(levels),
     )

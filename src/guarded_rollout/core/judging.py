@@ -13,7 +13,7 @@ from guarded_rollout.core.evidence import Evidence, Watch
 from guarded_rollout.core.evidence_gates import Gate, Kind
 from guarded_rollout.core.evidence_process import Dispersion
 from guarded_rollout.core.evidence_signals import Signal
-from guarded_rollout.core.gates import Gates, Verdict, judge
+from guarded_rollout.core.gates import CustomGate, CustomKind, Gates, Verdict, judge
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.series import Observation, Series
 
@@ -57,8 +57,8 @@ def judge_all(
     gates = plan.spec.environment.gates
     comparing, limiting = watches(plan)
     if limiting is None:
-        return tuple(judge(gate, series) for gate in gates.all())
-    found = [judge(gates.health, series), judge(gates.queue, series)]
+        return tuple(judge(gate, series) for gate in (*gates.all(), *gates.levels()))
+    found = [judge(gate, series) for gate in (gates.health, gates.queue, *gates.levels())]
     live = plan.compares(stage)
     limits = weighed.limits or evidence.start(limiting)
     alone = evidence.verdicts(limiting, limits, elapsed)
@@ -127,6 +127,49 @@ def _limits(gates: Gates) -> tuple[Gate, ...]:
             paired=False,
             strict=False,
         ),
+        *(_limit(own, errors) for own in gates.custom if own.kind is not CustomKind.LEVEL),
+    )
+
+
+_ALONE = {
+    CustomKind.RATE: (Kind.RATE, Signal.REQUESTS, 0.01),
+    CustomKind.QUANTILE: (Kind.QUANTILE, Signal.DURATIONS, 0.001),
+    CustomKind.EVENT: (Kind.EVENTS, Signal.EVENTS, 1.0),
+}
+_COMPARED = {
+    CustomKind.RATE: (Kind.FAILURES, 0.0),
+    CustomKind.QUANTILE: (Kind.LATENCY, HISTOGRAM_SECONDS),
+    CustomKind.EVENT: (Kind.EVENTS, 0.0),
+}
+
+
+def _limit(own: CustomGate, like: Gate) -> Gate:
+    kind, signal, unit = _ALONE[own.kind]
+    counted = own.kind is not CustomKind.EVENT
+    return replace(
+        like,
+        name=own.name,
+        kind=kind,
+        signal=signal,
+        limit=own.threshold * unit,
+        minimum=like.minimum if counted else 0,
+        strict=counted,
+        source=own.name,
+    )
+
+
+def _comparison(own: CustomGate, like: Gate) -> Gate:
+    kind, every = _COMPARED[own.kind]
+    _, signal, unit = _ALONE[own.kind]
+    return replace(
+        like,
+        name=f"{own.name}Compared",
+        kind=kind,
+        signal=signal,
+        limit=own.threshold * unit,
+        every=every,
+        minimum=0 if own.kind is CustomKind.EVENT else like.minimum,
+        source=own.name,
     )
 
 
@@ -158,5 +201,10 @@ def _comparisons(gates: Gates) -> tuple[Gate, ...]:
             limit=gates.restarts,
             weight=0.5,
             strict=False,
+        ),
+        *(
+            _comparison(own, failures)
+            for own in gates.custom
+            if own.compare and own.kind is not CustomKind.LEVEL
         ),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from guarded_rollout.core.evidence_process import Rules
 from guarded_rollout.core.fact_text import STEP_TEXT, minutes
 from guarded_rollout.core.facts import (
     Fact,
@@ -12,6 +13,7 @@ from guarded_rollout.core.facts import (
     StepDone,
     StepFailed,
 )
+from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.redact import redact_value
 from guarded_rollout.core.rollout import replay
@@ -41,7 +43,8 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     stages = plan.stages
     if len(stages) > 1:
-        lines += [f"  share    {_stage_text(stage)}" for stage in stages]
+        early = environment.gates.evidence
+        lines += [f"  share    {_stage_text(stage, early)}" for stage in stages]
     if plan.use_backup:
         how = "puts back" if plan.kind is Kind.ROLLBACK else "uses"
         lines.append(f"  backup   {how} {plan.use_backup}")
@@ -76,10 +79,13 @@ def plan_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _stage_text(stage: Stage) -> str:
+def _stage_text(stage: Stage, early: Rules | None) -> str:
     if stage.percent == EVERYBODY.percent:
         return "100 %, until the window ends"
-    return f"{stage.percent:g} %, for {minutes(stage.bake_seconds)} and until every gate passes"
+    text = f"{stage.percent:g} %, for {minutes(stage.bake_seconds)} and until every gate passes"
+    if early is None or early.bake >= stage.bake_seconds:
+        return text
+    return f"{text}; from {minutes(early.bake)} on sooner, if all exclude harm"
 
 
 def _undo(plan: Plan) -> tuple[Step, ...]:
@@ -92,14 +98,34 @@ def _undo(plan: Plan) -> tuple[Step, ...]:
 def _gate_lines(plan: Plan) -> list[str]:
     gates = plan.spec.environment.gates
     rate, duration = gates.failure_rate, gates.duration
-    rate_within = f"within {minutes(rate.window)}, at least {rate.minimum} requests"
-    p95_within = f"within {minutes(duration.window)}, at least {duration.minimum} samples"
-    return [
+    plain = (
         f"{gates.health.name}: more than {gates.health.threshold} failed looks in a row",
-        f"{rate.name}: more than {rate.threshold:g} % {rate_within}",
-        f"{duration.name}: p95 above {duration.threshold:g} ms {p95_within}",
         f"{gates.queue.name}: more than {gates.queue.threshold:g} items",
+    )
+    if gates.evidence is None:
+        rate_within = f"within {minutes(rate.window)}, at least {rate.minimum} requests"
+        p95_within = f"within {minutes(duration.window)}, at least {duration.minimum} samples"
+        return [
+            *plain,
+            f"{rate.name}: more than {rate.threshold:g} % {rate_within}",
+            f"{duration.name}: p95 above {duration.threshold:g} ms {p95_within}",
+        ]
+    comparing, limiting = watches(plan)
+    limits = ", ".join(gate.name for gate in limiting.gates) if limiting else ""
+    lines = [
+        *plain,
+        f"{rate.name}, userErrors: evidence of more than {rate.threshold:g} %",
+        f"{duration.name}: evidence of more than 5 % above {duration.threshold:g} ms",
+        f"restarts: evidence of more than {gates.restarts:g} per replica and hour",
     ]
+    if comparing is not None:
+        names = ", ".join(gate.name for gate in comparing.gates)
+        lines += [
+            f"{names}: evidence of odds above {gates.evidence.margin:g} times the old version's",
+            f"while both versions serve, {limits} hold the rollout instead of blaming",
+        ]
+    alpha = 100.0 * gates.evidence.alpha
+    return [*lines, f"all evidence: rolls back at most {alpha:g} % of harmless releases"]
 
 
 def ending_lines(state: State, rollout: str) -> list[str]:

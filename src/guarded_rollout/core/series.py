@@ -6,8 +6,8 @@ Reference for the reset rule: Prometheus, `increase()`.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 CANDIDATE = "candidate"
@@ -27,13 +27,17 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One scrape of one replica's metrics. None: the source did not give that number."""
+    """One scrape of one replica's metrics. None: the source did not give that number.
+
+    `custom`: by the gate's name, each as a reading of its own. `queue` is then any level.
+    """
 
     instance: str
     bad: float | None = None
     total: float | None = None
     durations: Histogram | None = None
     queue: float | None = None
+    custom: Mapping[str, "Reading"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,17 @@ class Observation:
 
 
 Series = tuple[Observation, ...]
+
+
+def focused(seen: Observation, custom: str) -> Observation:
+    """The observation with the readings of one custom metric in the place of the usual ones."""
+
+    def arm(whole: ArmSeen) -> ArmSeen:
+        own = tuple(it.custom[custom] for it in whole.readings if custom in it.custom)
+        return replace(whole, readings=own)
+
+    baseline = arm(seen.baseline) if seen.baseline is not None else None
+    return replace(seen, candidate=arm(seen.candidate), baseline=baseline)
 
 
 def window(series: Series, seconds: float) -> Series:

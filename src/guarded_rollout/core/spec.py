@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from guarded_rollout.core.gates import Gates
+from guarded_rollout.core.gates import CustomGate, Gates
 from guarded_rollout.core.schedule import Schedule
 
 
@@ -68,12 +68,14 @@ class MetricNames:
         failures_label: `label=value` of the bad ones.
         duration_histogram: a histogram in seconds.
         queue_gauge: a gauge: items that wait for a person.
+        custom: gates on metrics of the service's own, with the thresholds it is shipped with.
     """
 
     failures_counter: str
     failures_label: str
     duration_histogram: str
     queue_gauge: str
+    custom: tuple[CustomGate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,13 @@ def test_the_first_error_of_each_file_is_said_at_once(folder):
 
 
 def test_a_window_longer_than_the_watch_gives_one_warning(folder):
-    """Also when the command line makes the watch shorter."""
+    """Also when the command line makes the watch shorter. Evidence judges all of a watch."""
     folder.gates('{"environments": {"production": {"monitoring": {"duration": 12}}}}')
+    assert folder.load().warnings == ()
+    folder.gates(
+        '{"environments": {"production":'
+        ' {"judge": "thresholds", "monitoring": {"duration": 12}}}}'
+    )
     spec = folder.load()
     (warning,) = spec.warnings
     assert warning.startswith("p95HashTime looks back 15 min, but the watch lasts 12 min: ")

@@ -1,10 +1,11 @@
 """The numbers the documents fix, used where no file says otherwise. Times are seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from guarded_rollout.adapters.configuration.evidence_section import scaled
+from guarded_rollout.adapters.configuration.located import Value
 from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.gates import (
     DurationGate,
@@ -29,6 +30,7 @@ class Policy:
     auto_rollback: bool
     unknown: AtTheEnd
     extend_seconds: float
+    custom: Mapping[str, Value] = field(default_factory=dict)
 
 
 _THRESHOLDS: Mapping[str, Policy] = MappingProxyType(

@@ -39,6 +39,7 @@ _POLICY = (
     "minimumSamples",
     "judge",
     "evidence",
+    "custom",
     "unknownAtEnd",
     "extendMinutes",
 )
@@ -89,6 +90,7 @@ def _policy(value: Value, common: Gatherings, base: Policy) -> Policy:
         extend_seconds=given(
             fields.get("extendMinutes"), lambda at: at.minutes(zero=True), base.extend_seconds
         ),
+        custom={**base.custom, **given(fields.get("custom"), Value.any_table, {})},
     )
 
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from guarded_rollout.adapters.configuration.custom_section import read_custom
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
+from guarded_rollout.adapters.configuration.metric_names import counter_with_label, metric
 from guarded_rollout.core.spec import Check, MetricNames, Migrations, Service, Tier
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
@@ -13,8 +15,6 @@ ENV_PLACEHOLDERS = ("environment", "release", "version", "database_url")
 ALEMBIC_PLACEHOLDERS = ("site_packages",)
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-_SELECTOR = re.compile(r"([A-Za-z_:][\w:]*)\{\s*([A-Za-z_]\w*)\s*=\s*\"([^\"\\{}=]+)\"\s*\}")
-_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$", re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
@@ -29,7 +29,7 @@ def read_service(value: Value, root: Path) -> Service:
         optional=("migrations", "env", "ready_within", "drain_within"),
     )
     metrics = fields["metrics"].table(
-        required=("failures", "durations", "queue"), optional=("path",)
+        required=("failures", "durations", "queue"), optional=("path", "custom")
     )
     migrations = fields.get("migrations")
     return Service(
@@ -113,31 +113,14 @@ def _url_path(value: Value) -> str:
 
 
 def _metric_names(fields: dict[str, Value]) -> MetricNames:
-    selector = fields["failures"].text()
-    parts = _SELECTOR.fullmatch(selector)
-    if parts is None:
-        raise fields["failures"].problem(
-            f"{quoted(selector)} must be a counter with the one label that marks its failures",
-            "write it as in PromQL: 'dhash_extractions_total{result=\"failed\"}'",
-        )
-    counter, label, failed = parts.groups()
+    counter, label = counter_with_label(fields["failures"])
     return MetricNames(
         failures_counter=counter,
-        failures_label=f"{label}={failed}",
-        duration_histogram=_metric(fields["durations"]),
-        queue_gauge=_metric(fields["queue"]),
+        failures_label=label,
+        duration_histogram=metric(fields["durations"]),
+        queue_gauge=metric(fields["queue"]),
+        custom=given(fields.get("custom"), read_custom, ()),
     )
-
-
-def _metric(value: Value) -> str:
-    text = value.text()
-    if _METRIC.fullmatch(text) is None:
-        raise value.problem(
-            f"{quoted(text)} is no name of a metric", "write the name alone, without labels"
-        )
-    if text.endswith("_bucket"):
-        raise value.problem("names one bucket series", f"write {text.removesuffix('_bucket')}")
-    return text
 
 
 def _migrations(value: Value) -> Migrations:

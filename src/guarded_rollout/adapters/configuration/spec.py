@@ -12,13 +12,15 @@ from guarded_rollout.adapters.configuration.conf_settings import (
     database_conf,
     service_conf,
 )
+from guarded_rollout.adapters.configuration.custom_section import with_thresholds
 from guarded_rollout.adapters.configuration.defaults import Policy, built_in
 from guarded_rollout.adapters.configuration.environment_section import Site, read_sites
+from guarded_rollout.adapters.configuration.evidence_section import scaled
 from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
 from guarded_rollout.adapters.configuration.located import Value, suggestion
 from guarded_rollout.adapters.configuration.service_section import read_service
 from guarded_rollout.adapters.configuration.toml_file import read_toml
-from guarded_rollout.core.gates import Gates
+from guarded_rollout.core.gates import CustomKind, Gates
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.spec import DatabaseAddress, Environment, Service, Spec, WatchPolicy
@@ -75,6 +77,7 @@ def load_spec(
     files = attempt(lambda: _config_files(root, service.name, site, gates_path), no_files)
     if problems:
         raise _together(problems)
+    policy = _with_custom(policy, service, site.name)
     warnings = list(conf.warnings)
     if not gates_path.exists():
         warnings.append(f"{GATES_FILE} does not exist: the built-in limits are used")
@@ -91,11 +94,14 @@ def with_duration(spec: Spec, seconds: float) -> Spec:
     """The same Spec with a watch of another length, and the warnings that fit it."""
     watch = spec.environment.watch
     schedule = replace(watch.schedule, duration=seconds)
+    gates = spec.environment.gates
+    if gates.evidence is not None:
+        gates = replace(gates, evidence=scaled(gates.evidence, schedule))
     kept = tuple(warning for warning in spec.warnings if not warning.endswith(_LONG_WINDOW))
     return replace(
         spec,
-        environment=replace(spec.environment, watch=replace(watch, schedule=schedule)),
-        warnings=kept + _window_warnings(spec.environment.gates, schedule),
+        environment=replace(spec.environment, gates=gates, watch=replace(watch, schedule=schedule)),
+        warnings=kept + _window_warnings(gates, schedule),
     )
 
 
@@ -214,7 +220,22 @@ def _contradictions(
     ]
 
 
+def _with_custom(policy: Policy, service: Service, environment: str) -> Policy:
+    """The service's own metrics, with the environment's thresholds."""
+    custom = with_thresholds(service.metrics.custom, policy.custom)
+    noisy = [gate.name for gate in custom if gate.kind is not CustomKind.LEVEL]
+    if noisy and policy.gates.evidence is None:
+        raise BadInput(
+            f"{ROLLOUT_FILE}: service.metrics.custom: {', '.join(noisy)} can be judged by "
+            f"evidence only, and thresholds judge {environment}",
+            f'take "judge": "thresholds" out of environments.{environment} in {GATES_FILE}',
+        )
+    return replace(policy, gates=replace(policy.gates, custom=custom))
+
+
 def _window_warnings(gates: Gates, schedule: Schedule) -> tuple[str, ...]:
+    if gates.evidence is not None:  # it judges the whole watch
+        return ()
     long = [
         f"{gate.name} looks back {gate.window / 60:g} min"
         for gate in (gates.failure_rate, gates.duration)
