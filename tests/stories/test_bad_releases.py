@@ -24,7 +24,7 @@ def own_failures_only(site, start, version):
 def test_a_good_release_is_promoted_and_a_person_can_take_it_back(site, releases):
     """Gates with evidence pass; a manual rollback starts the old version again."""
     before = site.access_log.stat().st_size
-    with Load(site.port) as load:
+    with Load(site.port, pause=0.05) as load:
         code, report = site.deploy(releases("good"))
         assert (code, report["phase"]) == (0, "done"), report["reason"]
         assert {v["answer"] for v in report["verdicts"]} == {"pass"}
@@ -40,7 +40,7 @@ def test_a_good_release_is_promoted_and_a_person_can_take_it_back(site, releases
 def test_a_migration_that_fails_is_refused_in_the_rehearsal(site, releases):
     """Production is not touched: neither its schema nor a request."""
     before = site.access_log.stat().st_size
-    with Load(site.port) as load:
+    with Load(site.port, pause=0.05) as load:
         code, report = site.deploy(releases("bad-migration"))
         tally = load.stop()
     assert (code, report["phase"]) == (1, "refused"), report
@@ -56,7 +56,7 @@ def test_a_bad_release_goes_back_by_itself(site, releases, name):
     """The old version serves, the reason has its numbers, no request was lost on the way."""
     gate, options = BAD[name]
     before = site.access_log.stat().st_size
-    with Load(site.port) as load:
+    with Load(site.port, pause=0.05) as load:
         code, report = site.deploy(releases(name, **options))
         tally = load.stop()
     assert code == 2, report

@@ -112,7 +112,7 @@ def test_a_restore_ends_though_its_guard_is_killed_twice(step, newer_schema):
     """The old release on the old schema, with the backup's rows; what was since is in the file."""
     with Site(watch="6s", gates=None) as site:
         promote_first(site)
-        with Load(site.port, threads=1, pause=0.02):
+        with Load(site.port, threads=2, pause=0.01, posts_every=1):
             done = site.rollout("deploy", "--env", "production", "--source", newer_schema)
         assert done.returncode == 0, done.stdout + done.stderr
         again = ("--force", "--restore-data", "--detach", "--reason", "rows are damaged")

@@ -7,6 +7,7 @@ it with, and hold the rollout where there is, because what both share may be at 
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from guarded_rollout.core import evidence
 from guarded_rollout.core.evidence import Evidence, Watch
@@ -85,13 +86,19 @@ def notice(plan: Plan, weighed: Weighed) -> str:
 
 def watches(plan: Plan) -> tuple[Watch | None, Watch | None]:
     """The gates that compare and those with limits. Both together blame with at most α."""
-    gates = plan.spec.environment.gates
+    first = plan.stages[0].bake_seconds if plan.compares(0) else None
+    return _watches(plan.spec.environment.gates, first)
+
+
+@lru_cache(maxsize=64)
+def _watches(gates: Gates, first_bake: float | None) -> tuple[Watch | None, Watch | None]:
+    """Asked for at every observation. `first_bake`: of a canary's first stage."""
     rules = gates.evidence
     if rules is None:
         return None, None
-    if not plan.compares(0):
+    if first_bake is None:
         return None, Watch(_limits(gates), rules)
-    half = replace(rules, alpha=rules.alpha / 2, bake=min(rules.bake, plan.stages[0].bake_seconds))
+    half = replace(rules, alpha=rules.alpha / 2, bake=min(rules.bake, first_bake))
     return Watch(_comparisons(gates), half), Watch(_limits(gates), half)
 
 
