@@ -60,6 +60,10 @@ def test_these_are_the_commands():
         ("backup", "drill"),
         ("backup", "list"),
         ("backup", "verify"),
+        ("gates", "check"),
+        ("gates", "power"),
+        ("gates", "replay"),
+        ("gates", "suggest"),
         ("smoke",),
         ("status",),
         ("watch",),
@@ -104,9 +108,10 @@ def test_env_is_required_where_something_changes(project, words):
 
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)
 def test_env_is_staging_where_nothing_changes(words):
-    """`backup verify FILE` asks the file's name first."""
+    """`backup verify FILE` asks the file's name first; `gates check` is about all of them."""
     env = build_parser().parse_args(list(words)).env
-    assert env == (None if words == ("backup", "verify") else "staging")
+    others = {("backup", "verify"): None, ("gates", "check"): "all"}
+    assert env == others.get(words, "staging")
 
 
 @pytest.mark.parametrize(

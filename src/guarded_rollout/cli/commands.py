@@ -1,6 +1,7 @@
 """The command line as a table: which commands there are, what they take, what they are for."""
 
 from guarded_rollout import __version__
+from guarded_rollout.cli.gate_words import moment, percent, rate
 from guarded_rollout.cli.parser import (
     EXIT_CODES,
     Commands,
@@ -10,6 +11,7 @@ from guarded_rollout.cli.parser import (
     detach,
     dry_run,
     forward_only,
+    given_reason,
     group,
     reason,
     word,
@@ -35,6 +37,7 @@ def build_parser() -> Parser:
     _add_steering(commands)
     _add_looking(commands)
     _add_backup(commands)
+    _add_gates(commands)
     return parser
 
 
@@ -116,7 +119,8 @@ def _add_steering(commands: "Commands") -> None:
         "smoke checks; works without a guard and with a broken configuration",
         "  rollout rollback --env production --reason 'customers see errors' --force\n"
         "  rollout rollback --env production --restore-data --dry-run\n"
-        "  rollout rollback --env production --restore-data --reason 'rows are damaged'",
+        "  rollout rollback --env production --restore-data --reason 'rows are damaged'\n"
+        "  rollout rollback --env production --restore-data --give-up-rows 'disk died'",
     )
     rollback.add_argument(
         "--backup",
@@ -134,6 +138,13 @@ def _add_steering(commands: "Commands") -> None:
         help="put the backup in the database's place; says first which rows are set aside, and "
         "keeps them in a file: rollout backup reapply",
     )
+    rollback.add_argument(
+        "--give-up-rows",
+        type=given_reason,
+        metavar="WHY",
+        help="with --restore-data, for a database that cannot be read: do not compare it, keep "
+        "it as it is, and do without what was written since the backup; written down",
+    )
     reason(rollback, default="manual")
     rollback.add_argument("--force", action="store_true", help="skip the question, nothing else")
     dry_run(rollback)
@@ -146,7 +157,7 @@ def _add_steering(commands: "Commands") -> None:
         "the same as rollback: a live rollout goes back",
         "  rollout abort --env production --reason 'wrong version'",
     )
-    abort.set_defaults(backup=None, schema_down=False, restore_data=False)
+    abort.set_defaults(backup=None, schema_down=False, restore_data=False, give_up_rows=None)
     reason(abort, default="aborted")
     abort.add_argument("--force", action="store_true", help="skip the question, nothing else")
     dry_run(abort)
@@ -308,7 +319,8 @@ def _add_backup(commands: "Commands") -> None:
     reapply.add_argument(
         "--what-fits",
         action="store_true",
-        help="bring back what fits, though other rows of the file do not",
+        help="bring back what fits, though other rows of the file do not; a row whose parent "
+        "does not come back stays out too",
     )
     dry_run(reapply, "only say what is in the file")
     prune = command(
@@ -320,3 +332,76 @@ def _add_backup(commands: "Commands") -> None:
     )
     prune.add_argument("--retention-days", type=days, metavar="N", help="default: rollout.toml's")
     dry_run(prune, "only say what would go")
+
+
+def _add_gates(commands: "Commands") -> None:
+    actions = group(commands, "gates", "check, replay, measure and learn the gates; only looks")
+    check = command(
+        actions,
+        "check",
+        "gates:check",
+        "read the gates file for every environment and say what is wrong with it",
+        "  rollout gates check\n  rollout gates check stricter-gates.json --env production",
+        "all",
+    )
+    check.add_argument(
+        "file", nargs="?", type=word, metavar="FILE", help="default: quality-gates-config.json"
+    )
+    replay = command(
+        actions,
+        "replay",
+        "gates:replay",
+        "judge a recorded rollout again: when each gate fires, by the gates it ran with or others",
+        "  rollout gates replay --env production\n"
+        "  rollout gates replay --env production --gates stricter-gates.json",
+        "staging",
+    )
+    replay.add_argument(
+        "rollout", nargs="?", type=word, metavar="ROLLOUT", help="default: the newest watched one"
+    )
+    replay.add_argument(
+        "--gates", type=word, metavar="FILE", help="judge by this file, not by its own gates"
+    )
+    replay.add_argument(
+        "--prometheus", type=word, metavar="URL", help="judge a range of time of a Prometheus"
+    )
+    replay.add_argument(
+        "--from", type=moment, metavar="TIME", help="2026-11-21T17:00:00Z, or Unix seconds"
+    )
+    replay.add_argument("--to", type=moment, metavar="TIME", help="the same")
+    replay.add_argument(
+        "--queries", type=word, metavar="FILE", help="PromQL: docs/reference/gates.md"
+    )
+    power = command(
+        actions,
+        "power",
+        "gates:power",
+        "simulate what the gates find at this traffic, how soon and at what price; propose the "
+        "stages of a canary",
+        "  rollout gates power --env production\n"
+        "  rollout gates power --requests-per-second 50 --share 5 --failures 0.5",
+        "staging",
+    )
+    power.add_argument(
+        "--requests-per-second", type=rate, metavar="N", help="default: the newest watched rollout"
+    )
+    power.add_argument(
+        "--share",
+        type=percent,
+        metavar="PERCENT",
+        help="of the requests that the candidate gets; default: the environment's first stage",
+    )
+    power.add_argument(
+        "--failures",
+        type=percent,
+        metavar="PERCENT",
+        help="of the requests that fail usually; default: the newest watched rollout",
+    )
+    command(
+        actions,
+        "suggest",
+        "gates:suggest",
+        "limits, margin and dispersion from the rollouts that ended well, as JSON to paste",
+        "  rollout gates suggest --env production",
+        "staging",
+    )

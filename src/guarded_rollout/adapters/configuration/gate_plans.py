@@ -1,0 +1,154 @@
+"""The gates of every environment, each as the plan of a deploy there, and where each key stands.
+
+Reads the gates file and rollout.toml only: gates can be checked where there is no database.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from guarded_rollout.adapters.configuration.defaults import BUILT_IN, Policy, built_in
+from guarded_rollout.adapters.configuration.environment_section import Site, read_sites
+from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
+from guarded_rollout.adapters.configuration.json_file import read_json
+from guarded_rollout.adapters.configuration.located import Place, Value
+from guarded_rollout.adapters.configuration.spec import ROLLOUT_FILE, environments
+from guarded_rollout.adapters.configuration.spelling import camel
+from guarded_rollout.adapters.configuration.toml_file import read_toml
+from guarded_rollout.core.gate_lint import STAGES
+from guarded_rollout.core.plan import Plan
+from guarded_rollout.core.problems import BadInput
+from guarded_rollout.core.sample_deploy import sample_deploy
+from guarded_rollout.core.spec import EVERYBODY, WatchPolicy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlans:
+    """What the files say. `shown`: the gates file's name; `written`: whether there is one."""
+
+    plans: Mapping[str, Plan]
+    shown: str
+    written: Value | None
+    sites: Value | None
+
+    def place(self, environment: str, key: str) -> Place:
+        """Where `key` of an environment stands; line 0: nowhere, it is built in."""
+        if key.startswith(STAGES):
+            return _stage(self.sites, environment, key)
+        full = f"environments.{environment}.{key}"
+        if self.written is not None:
+            for table in _tables(self.written, environment):
+                for parts in (key.split("."), key.split(".")[1:]):
+                    found = _below(table, parts)
+                    if found is not None:
+                        return found.place
+        return Place(self.shown, 0, full)
+
+    def alphas(self, environment: str) -> tuple[str, ...]:
+        """Every place that gives the environment an alpha."""
+        if self.written is None:
+            return ()
+        own = _below(self.written, ["environments", environment])
+        if own is None:
+            return ()
+        return tuple(f"{at.place.file}:{at.place.line}" for at in _everywhere(own, "alpha"))
+
+
+def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) -> GatePlans:
+    """All environments of rollout.toml; without one the documents' and `others`.
+
+    `named` must exist when given. One BadInput holds the first error of each file.
+    """
+    problems: list[BadInput] = []
+    path = named.absolute() if named is not None else root / GATES_FILE
+    shown = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    sites: Value | None = None
+    if (root / ROLLOUT_FILE).exists():
+        sites = _attempt(problems, lambda: _sites(root))
+    read = _attempt(problems, lambda: read_sites(sites) if sites is not None else {}) or {}
+    names = tuple(read) or tuple(dict.fromkeys((*BUILT_IN, *others)))
+    written, policies = None, {name: built_in(name) for name in names}
+    if path.exists() or named is not None:
+        found = _attempt(problems, lambda: read_policies(path, shown, names))
+        policies = dict(found) if found is not None else policies
+    if problems:
+        raise _together(problems)
+    if path.exists():
+        written = read_json(path, shown)
+    plans = {name: _plan(name, policies[name], read.get(name)) for name in names}
+    return GatePlans(plans, shown, written, sites)
+
+
+def _sites(root: Path) -> Value:
+    environments(root)  # every mistake of rollout.toml
+    return read_toml(root / ROLLOUT_FILE, ROLLOUT_FILE).any_table()["environments"]
+
+
+def _plan(name: str, policy: Policy, site: Site | None) -> Plan:
+    watch = WatchPolicy(
+        schedule=policy.schedule,
+        auto_rollback=policy.auto_rollback,
+        extend_seconds=policy.extend_seconds,
+        unknown=policy.unknown,
+    )
+    if site is None:
+        return sample_deploy(name, policy.gates, watch)
+    watch = replace(
+        watch,
+        probe_seconds=site.probe_seconds,
+        scrape_seconds=site.scrape_seconds,
+        synthetic_per_second=site.synthetic_per_second,
+    )
+    return sample_deploy(name, policy.gates, watch, site.stages or (EVERYBODY,))
+
+
+def _attempt(problems: list[BadInput], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except BadInput as problem:
+        problems.append(problem)
+        return None
+
+
+def _together(problems: list[BadInput]) -> BadInput:
+    *others, last = problems
+    return BadInput("\n".join([*(str(other) for other in others), last.why.what]), last.why.hint)
+
+
+def _tables(written: Value, environment: str) -> Iterator[Value]:
+    """Where an environment's keys may stand, the nearest first."""
+    own = _below(written, ["environments", environment])
+    if own is not None:
+        yield own
+    yield written
+
+
+def _below(value: Value, parts: list[str]) -> Value | None:
+    """The member with this path, in any spelling."""
+    for part in parts:
+        members = value.raw if isinstance(value.raw, dict) else {}
+        found = [member for key, member in members.items() if part in {key, camel(key)}]
+        if not found:
+            return None
+        value = found[0]
+    return value if parts else None
+
+
+def _everywhere(value: Value, wanted: str) -> Iterator[Value]:
+    if isinstance(value.raw, dict):
+        for key, member in value.raw.items():
+            if camel(key) == wanted:
+                yield member
+            yield from _everywhere(member, wanted)
+
+
+def _stage(sites: Value | None, environment: str, key: str) -> Place:
+    full = f"environments.{environment}.{key}"
+    own = _below(sites, [environment, STAGES]) if sites is not None else None
+    number = int(key.partition("[")[2].partition("]")[0])
+    if own is None or not isinstance(own.raw, tuple) or number >= len(own.raw):
+        return Place(ROLLOUT_FILE, 0, full)
+    return Place(ROLLOUT_FILE, own.raw[number].place.line, full)

@@ -1,0 +1,87 @@
+"""What the journal remembers of watches: observations, traffic, buckets, and what ended well."""
+
+from collections.abc import Iterator, Sequence
+
+from guarded_rollout.core.evidence_signals import Signal
+from guarded_rollout.core.facts import Fact
+from guarded_rollout.core.gate_history import watched
+from guarded_rollout.core.gate_lint import Recorded
+from guarded_rollout.core.recorded_traffic import Counted, counted, newest_bounds, per_second
+from guarded_rollout.core.series import Observation
+from guarded_rollout.core.state import Phase
+from guarded_rollout.core.suggestion import FEWEST_REQUESTS, History, dispersion
+from guarded_rollout.ports import Journal, Known
+
+NEWEST = 20
+"""So many rollouts are read; older ones are about another service by now."""
+
+
+def facts_of(journal: Journal, known: Known) -> tuple[Fact, ...]:
+    """A rollout's facts, in order."""
+    return tuple(entry.fact for entry in journal.entries(known.rollout))
+
+
+def newest_watched(
+    journal: Journal, environment: str, rollout: str | None = None
+) -> tuple[Known, tuple[Fact, ...]] | None:
+    """The newest rollout with observations, or the one that is named, watched or not."""
+    for known in journal.known(environment):
+        if rollout is not None and known.rollout != rollout:
+            continue
+        facts = facts_of(journal, known)
+        if rollout is not None or watched(facts):
+            return known, facts
+    return None
+
+
+def healthy(journal: Journal, environment: str) -> tuple[History, ...]:
+    """The watched rollouts that ended done, newest first, at most NEWEST."""
+    found: list[History] = []
+    for known in journal.known(environment):
+        if known.ended == Phase.DONE and len(found) < NEWEST:
+            observations = watched(facts_of(journal, known))
+            if observations:
+                found.append((known.rollout, observations))
+    return tuple(found)
+
+
+def recorded(journal: Journal, environment: str) -> Recorded:
+    """What the lint can know of an environment. Buckets are the service's: any environment's."""
+    newest = newest_watched(journal, environment)
+    seen = watched(newest[1]) if newest is not None else ()
+    rates = {signal: per_second(seen, signal) for signal in _COUNTED}
+    histories = healthy(journal, environment)
+    return Recorded(
+        bounds=next(_bounds(journal, environment), None),
+        per_second={signal: rate for signal, rate in rates.items() if rate is not None},
+        dispersion=dispersion([own for _, own in histories]) if histories else None,
+    )
+
+
+def usual(
+    journal: Journal, environment: str, seen: Sequence[Observation]
+) -> tuple[str, float | None, Counted]:
+    """Whose failures and durations are usual: the baseline's, or those of what ended done.
+
+    Where none of n requests failed, at most 3/n do (95 % sure).
+    """
+    arms = [("of its baseline", seen, True)]
+    arms += [(f"of {name}", own, False) for name, own in healthy(journal, environment)]
+    for name, own, baseline in arms:
+        bad, every = counted(own, Signal.REQUESTS, baseline=baseline).trials
+        if every >= FEWEST_REQUESTS:
+            return name, max(bad, 3) / every, counted(own, Signal.DURATIONS, baseline=baseline)
+    return "", None, Counted()
+
+
+_COUNTED = (Signal.REQUESTS, Signal.DURATIONS, Signal.PROXY_REQUESTS)
+
+
+def _bounds(journal: Journal, environment: str) -> Iterator[tuple[float, ...]]:
+    everything = journal.known()
+    own = [known for known in everything if known.environment == environment]
+    others = [known for known in everything if known.environment != environment]
+    for known in (*own, *others):
+        found = newest_bounds(watched(facts_of(journal, known)))
+        if found is not None:
+            yield found
