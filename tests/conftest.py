@@ -1,5 +1,6 @@
 """What tests of several folders share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,17 @@ from hypothesis import settings
 # Timings never decide a test.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_releases(tmp_path_factory) -> None:
+    """A release of dhash is built once, whichever test process needs it first."""
+    from made_releases import MadeReleases
+    from site_of_ours import MADE
+
+    own = tmp_path_factory.getbasetemp()
+    in_turns = "PYTEST_XDIST_WORKER" in os.environ
+    MADE.append(MadeReleases((own.parent if in_turns else own) / "made-releases"))
 
 
 @pytest.fixture(scope="session")

@@ -72,12 +72,12 @@ RECIPES = {
     ),
     "failing": Recipe(
         "1.2.0",
-        "every fifth extraction fails",
+        "extraction number {every}, and each that is a multiple of it, fails",
         (
             Patch(
                 "extraction.py",
                 "    if upload.is_pdf:\n",
-                "    if next(_TURN) % 5 == 0:\n"
+                "    if next(_TURN) % {every} == 0:\n"
                 '        raise UnreadableError("The decoder lost its table.", "")\n'
                 "    if upload.is_pdf:\n",
             ),
@@ -145,7 +145,9 @@ RECIPES = {
 }
 
 
-def make(name: str, folder: Path, *, seconds: float = 60.0, version: str | None = None) -> Path:
+def make(
+    name: str, folder: Path, *, seconds: float = 60.0, every: int = 5, version: str | None = None
+) -> Path:
     """The source of a release in `folder`, ready for `rollout deploy --source`.
 
     Raises ValueError when dhash's source is not what a patch expects.
@@ -162,10 +164,15 @@ def make(name: str, folder: Path, *, seconds: float = 60.0, version: str | None 
         source = file.read_text()
         if source.count(patch.old) != 1:
             raise ValueError(f"{name}: {patch.file} has no single {patch.old!r}")
-        file.write_text(source.replace(patch.old, patch.new.replace("{seconds}", f"{seconds:g}")))
+        file.write_text(source.replace(patch.old, told(patch.new, seconds, every)))
     for path, content in recipe.files:
         (package / path).write_text(content)
     return folder
+
+
+def told(text: str, seconds: float, every: int) -> str:
+    """With the numbers in their places."""
+    return text.replace("{seconds}", f"{seconds:g}").replace("{every}", str(every))
 
 
 def main() -> None:
@@ -174,9 +181,11 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0, help="for unhealthy-later")
+    parser.add_argument("--every", type=int, default=5, help="for failing")
     args = parser.parse_args()
-    made = make(args.name, args.folder, seconds=args.seconds)
-    sys.stdout.write(f"{made}: {RECIPES[args.name].about.format(seconds=args.seconds)}\n")
+    made = make(args.name, args.folder, seconds=args.seconds, every=args.every)
+    about = told(RECIPES[args.name].about, args.seconds, args.every)
+    sys.stdout.write(f"{made}: {about}\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from made_releases import linked
 from notebook_source import ROLLOUT, SMOKE_ENTRY
 from postgres_of_ours import PASSWORD, USER, Server, binaries
 from schema_releases import make
@@ -72,7 +73,7 @@ class Builds:
         place = root / ".rollout" / "releases" / "notebook" / built.release.name
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            _linked(built.folder, place)
+            linked(built.folder, place)
         return Built(built.release, place, built.head)
 
     def _source(self, name: str) -> Path:
@@ -82,7 +83,7 @@ class Builds:
     def _derived(self, base: Built, name: str, release: Release) -> Built:
         fresh = base.folder.with_name(f".making-{release.name}")
         shutil.rmtree(fresh, ignore_errors=True)
-        _linked(base.folder, fresh)
+        linked(base.folder, fresh)
         for where, _, _ in os.walk(fresh):
             Path(where).chmod(0o755)
         (package,) = fresh.glob("venv/lib/python*/site-packages/notebook")
@@ -103,17 +104,6 @@ class Builds:
             yield
         finally:
             os.close(handle)
-
-
-def _linked(folder: Path, to: Path) -> None:
-    shutil.copytree(folder, to, symlinks=True, copy_function=_link)
-
-
-def _link(source: str, to: str) -> None:
-    try:
-        os.link(source, to)
-    except OSError:  # another disk
-        shutil.copy2(source, to)
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,7 @@ def test_a_window_longer_than_the_watch_gives_one_warning(folder):
     folder.gates('{"environments": {"production": {"monitoring": {"duration": 12}}}}')
     assert folder.load().warnings == ()
     folder.gates(
-        '{"environments": {"production":'
-        ' {"judge": "thresholds", "monitoring": {"duration": 12}}}}'
+        '{"environments": {"production": {"judge": "thresholds", "monitoring": {"duration": 12}}}}'
     )
     spec = folder.load()
     (warning,) = spec.warnings
