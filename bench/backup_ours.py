@@ -23,11 +23,10 @@ from guarded_rollout.ports import BackupRequest
 ENVIRONMENT = "production"
 REQUEST = BackupRequest(ENVIRONMENT, None, "bench", "benchmark", ())
 PHASES = {
-    "copying": "dump and hash",
-    "dumping": "dump and hash",
+    "copying": "dump and count",
+    "dumping": "dump and count",
     "packing": "pack",
     "reading": "read back",
-    "proving": "prove the dump",
     "restoring": "restore",
     "comparing": "compare",
 }

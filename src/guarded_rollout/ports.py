@@ -6,7 +6,7 @@ Verbs raise `problems.Broken` (the world failed), `problems.BadInput` (a file or
 Paths are absolute unless said otherwise; times are seconds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,25 +225,40 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """A consistent copy. `tables`, `schema`: of the very moment copied. `tools`: their versions."""
+    """A consistent copy. `rows` per table, `schema`: of the very moment copied.
 
-    tables: Mapping[str, Table]
+    `tools`: the versions of whatever took part.
+    """
+
+    rows: Mapping[str, int]
     schema: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
 
-    def rows(self) -> dict[str, int]:
-        """Rows per table."""
-        return {name: table.rows for name, table in self.tables.items()}
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A database beside the dump that went into it. No `problems`: all of it came back.
+
+    `contents`: False when only rows could be counted, True when every value was compared.
+    """
+
+    problems: tuple[str, ...]
+    contents: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came back. `conflicts`: per change that did not fit, table, key and why."""
+    """What came back. `conflicts`: per change that did not fit, table, key and why.
+
+    `left_out`: columns beside that are not there, as `table.column`, sorted. A row that changed in
+    these only is in no count.
+    """
 
     added: int
     changed: int
     removed: int
     conflicts: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Database(Protocol):
@@ -279,34 +294,63 @@ class Database(Protocol):
     def tables(self) -> Mapping[str, TableSeen]:
         """Look: rows, bytes and column types per table, by their names in SQL. May estimate."""
 
+    def blank(self, table: str) -> Mapping[str, str | None]:
+        """Look: per column that can be written, what it holds in a row that nobody filled.
+
+        A constant default as `records` writes it, else None.
+        """
+
     def records(
-        self, table: str, columns: tuple[str, ...], control: Control
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        control: Control,
+        *,
+        beside: tuple[str, ...] = (),
     ) -> AbstractContextManager[Iterator[Record]]:
         """Look: a table's rows, these columns only, ordered by key as UTF-8 bytes; streamed.
 
         The key is the primary key; without one, all of `columns`. Values are lossless text.
+        `beside`: columns for `Record.beside`.
         """
 
     def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
         """Bring set-aside changes back, in one transaction; what does not fit is a conflict.
 
-        `whole`: with a conflict nothing comes back. Without it rows that point to a key which
-        somebody else took meanwhile point to a stranger.
+        `whole`: with a conflict nothing comes back.
 
         Added: inserted where the key is free. Changed and removed: where the row still is what it
-        was before. Columns and tables that are not there are conflicts too. What already is as it
-        should be counts as having come back. Without a primary key nothing tells that a row came
+        was before. Columns and tables that are not there are conflicts too, and so is a row that
+        by a foreign key points to one that does not come back: a stranger may have its key.
+        Columns beside come along where they are there and nobody filled them otherwise; else they
+        are left out, or a conflict. What already is as it should be counts as having come back.
+        Without a primary key nothing tells that a row came
         back already: such rows double when they are asked for twice.
         """
 
-    def restore(self, dump: Path, control: Control) -> None:
+    def restore(self, dump: Path, control: Control, *, over: str | None = None) -> None:
         """Put a dump in this database's place: all at once, or everything stays as it was.
 
-        Whoever is connected is cut off. What was there is lost: set it aside first.
+        Whoever is connected is cut off. What was there is lost: set it aside first. What gives
+        out keys goes on from where it is; where that cannot be read `control` is told. `over`:
+        what `keep_as_it_is` returned: what is there is damaged, and kept under that name.
         """
 
-    def dump(self, to: Path, control: Control) -> Dumped:
-        """Write a consistent copy while writers write: a new file, or a new folder of files."""
+    def keep_as_it_is(self, folder: Path, stamp: str, control: Control) -> str | None:
+        """Keep what is there without reading it, for `restore` over it. None: nothing is there.
+
+        A file is copied into the new `folder`. A server's database gets another name with `stamp`
+        in it, and that by `restore` only. Returns the folder or the name.
+        """
+
+    def dump(
+        self, to: Path, control: Control, whole: Callable[[Path], None] = lambda _: None
+    ) -> Dumped:
+        """Write a consistent copy while writers write: a new file, or a new folder of files.
+
+        Proven as by `prove`: Broken, and no copy, when it is unsound. `whole` may be told of a
+        file in the folder that is done before the rest is; it may take it away.
+        """
 
     def prove(self, dump: Path) -> Mapping[str, int]:
         """Look: open the copy, check its integrity, count its rows. Broken if it is unsound."""
@@ -326,6 +370,12 @@ class Scratch(Database, Protocol):
 
     def fill(self, dump: Path, control: Control) -> None:
         """Restore a dump into it, once. Broken when the dump does not go in whole."""
+
+    def compare(self, dump: Path, control: Control) -> Compared:
+        """Look: what came back otherwise than `dump` has it, before anybody writes. Reads all.
+
+        The schema is left out: see `Database.schema`. May write beside `dump` meanwhile.
+        """
 
     def discard(self) -> None:
         """Drop it, whoever is still connected. Gone already: no error."""

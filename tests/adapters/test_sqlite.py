@@ -145,7 +145,7 @@ def test_a_copy_under_steady_writers_ends_and_is_one_moment(database, tmp_path):
     with writer(database):
         control = Waits(database)
         before = committed(database.path)
-        rows = database.dump(copy, control).rows()
+        rows = database.dump(copy, control).rows
         after = committed(database.path)
         control.reader.close()
     assert control.steps >= 5
@@ -191,7 +191,7 @@ def test_a_dead_services_log_is_read_and_not_touched(database, tmp_path):
     assert database.rows()["debit"] == 20
     assert database.size() > database.path.stat().st_size
     copy = tmp_path / "copy"
-    assert database.dump(copy, Quiet()).rows()["credit"] == 20
+    assert database.dump(copy, Quiet()).rows["credit"] == 20
     assert database.prove(copy)["debit"] == 20
     after = tree(database.path.parent)
     del before["it.db-shm"], after["it.db-shm"]  # a cache; every reader rebuilds it
@@ -303,7 +303,7 @@ def test_virtual_tables_and_views_do_not_disturb(database, tmp_path):
     rows = database.rows()
     assert "words" not in rows
     assert "all_words" not in rows
-    assert database.dump(tmp_path / "copy", Quiet()).rows() == rows
+    assert database.dump(tmp_path / "copy", Quiet()).rows == rows
     assert database.prove(tmp_path / "copy") == rows
 
 

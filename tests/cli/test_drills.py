@@ -120,10 +120,10 @@ def test_without_a_backup_it_says_how_to_make_one(rollout):
         assert "rollout backup create --env production" in done.stderr
 
 
-def test_values_that_were_lost_are_found_by_restoring_only(root, rollout, archive, database):
+def test_a_schema_that_is_another_one_is_found_by_restoring_only(root, rollout, archive, database):
     """sha256sum is content, verify is content, the drill is not: exit code 1, for a timer."""
     backup = archive.create(REQUEST, database, Told())
-    spoil(root, backup, "UPDATE toys SET name = '' WHERE id = 7")
+    spoil(root, backup, "CREATE INDEX by_name ON toys (name)")
     sums = ["sha256sum", "-c", f"{backup.file}.sha256"]
     assert subprocess.run(sums, cwd=root, check=False, stdout=subprocess.DEVNULL).returncode == 0
     assert rollout("verify", backup.file).returncode == 0
@@ -131,7 +131,7 @@ def test_values_that_were_lost_are_found_by_restoring_only(root, rollout, archiv
     for words in (["drill", "--env", "production"], ["verify", backup.file, "--restore"]):
         done = rollout(*words)
         assert done.returncode == 1
-        assert "table toys has 200 rows, but other contents" in done.stderr
+        assert "its schema is another one" in done.stderr
         assert "make another backup" in done.stderr
         assert "Traceback" not in done.stderr
     assert files(root) == before
@@ -198,9 +198,31 @@ def spoil(root, backup, statement):
     said = json.loads(members["MANIFEST.json"])
     (listed,) = [one for one in said["members"] if one["name"] == "database/toy.sqlite"]
     listed |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    line = f"{listed['sha256']}  {listed['name']}\n"
+    said["database"]["sha256"] = hashlib.sha256(line.encode()).hexdigest()
     members["MANIFEST.json"] = json.dumps(said).encode()
     with zipfile.ZipFile(path, "w") as packed:
         for name, member in members.items():
             packed.writestr(name, member)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (root / f"{backup.file}.sha256").write_text(f"{digest}  {backup.file}\n")
+
+
+def test_prune_reads_what_stays_before_anything_goes(root, rollout, archive, database):
+    """A newest backup that fits its checksum and lost rows: nothing is removed."""
+    archive.create(REQUEST, database, Told())
+    backup = archive.create(REQUEST, database, Told())
+    newest = root / backup.file
+    sound = {file: file.read_bytes() for file in newest.parent.glob(f"{newest.name}*")}
+    prune = ("prune", "--env", "production", "--retention-days", "0")
+    spoil(root, backup, "DELETE FROM toys WHERE id = 7")
+    before = files(root / "backups")
+    done = rollout(*prune)
+    assert done.returncode == 1, done.stdout
+    assert newest.name in done.stderr
+    assert files(root / "backups") == before
+    for file, content in sound.items():
+        file.write_bytes(content)
+    done = rollout(*prune)
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in newest.parent.glob("*.zip")] == [newest.name]

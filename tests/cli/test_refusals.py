@@ -280,3 +280,15 @@ def test_errors_do_not_show_secrets(project):
     answer = project.run("watch", "--env", "production", "--json", "--rollout", "password=hunter2")
     assert "hunter2" not in answer.out + answer.err
     assert "[redacted]" in json.dumps(answer.document)
+
+
+def test_rows_are_given_up_with_a_restore_only(project):
+    """Also with --force; and never without a reason."""
+    for words in ([], ["--schema-down"], ["--force"]):
+        said = refused(
+            project, "rollback", "--env", "production", "--give-up-rows", "nobody wrote", *words
+        )
+        assert "--give-up-rows goes with --restore-data" in said
+    answer = project.run("rollback", "--env", "production", "--restore-data", "--give-up-rows", " ")
+    assert answer.code == 1
+    assert "--give-up-rows" in answer.err

@@ -115,6 +115,58 @@ def test_asked_for_as_a_whole_a_taken_key_keeps_everything_out(live, kind):
     assert live.fingerprint(Told()) == content
 
 
+@pytest.mark.parametrize("rest", [(), ({"gone": "1"},)])
+def test_a_child_does_not_come_back_to_a_stranger(live, kind, rest):
+    """Its parent's key is taken, or its parent has no place any more; nor do its own children."""
+    before = {table: records(live, table) for table in ("zebras", "ants")}
+    kind.run(
+        live,
+        "INSERT INTO zebras (id, name, stripes) VALUES (900, 'ours', 1), (901, 'fine', 1)",
+        "INSERT INTO zebras (id, name, stripes, herd) VALUES (902, 'child', 1, 900)",
+        "INSERT INTO ants (id, zebra) VALUES (900, 900), (901, 901), (902, 902)",
+        "UPDATE ants SET zebra = 900 WHERE id = 1",
+        "UPDATE zebras SET herd = 901, stripes = 4 WHERE id = 3",
+    )
+    aside = [one for table in before for one in changes(table, before[table], records(live, table))]
+    kind.run(
+        live,
+        "UPDATE zebras SET herd = 2, stripes = 3 WHERE id = 3",
+        "UPDATE ants SET zebra = 2 WHERE id = 1",
+        "DELETE FROM ants WHERE id >= 900",
+        "DELETE FROM zebras WHERE id = 902",
+        "DELETE FROM zebras WHERE id >= 900",
+        "INSERT INTO zebras (id, name, stripes) VALUES (900, 'a stranger', 2)",
+    )
+    for more in rest:
+        aside = [
+            replace(one, now={**one.now, **more})
+            if one.key == ("900",) and "name" in one.now
+            else one
+            for one in aside
+        ]
+    applied = live.apply(aside, Told())
+    out = [one for one in aside if one.key in {("900",), ("902",), ("1",)}]
+    assert len(out) == 5
+    assert (applied.added, applied.changed, applied.removed) == (2, 1, 0)
+    assert len(applied.conflicts) == len(out)
+    strays = [one for one in applied.conflicts if "does not come back" in one]
+    assert sorted(one.partition(" ")[0] for one in strays) == ["ants", "ants", "ants", "zebras"]
+    assert all("the row in zebras that it points to" in one for one in strays)
+    assert kind.read(live, "SELECT id FROM ants WHERE zebra > 899") == [(901,)]
+    assert kind.read(live, "SELECT name FROM zebras WHERE herd > 899") == [("zebra 3",)]
+
+
+def test_a_row_that_points_where_it_pointed_before_may_change(live, kind):
+    """Its parent is another one now, and was no other then."""
+    aside = [
+        *change_of(live, kind, "zebras", "UPDATE zebras SET stripes = 70 WHERE id = 2"),
+    ]
+    aside += change_of(live, kind, "ants", "INSERT INTO ants (id, zebra) VALUES (700, 2)")
+    kind.run(live, "UPDATE zebras SET stripes = 71 WHERE id = 2", "DELETE FROM ants WHERE id = 700")
+    applied = live.apply(aside, Told())
+    assert (applied.added, len(applied.conflicts)) == (1, 1)
+
+
 @pytest.mark.parametrize("statement", ["UPDATE zebras SET stripes = 50", "DELETE FROM ants"])
 def test_a_row_that_is_another_one_meanwhile_is_a_conflict(live, kind, dump, statement):
     """It stays as it is now; the others change."""

@@ -1,8 +1,8 @@
 """Dumps that are intact but incomplete, of both databases: every SHA-256 fits, the drill does not.
 
 Each backup here is a whole zip with a fitting checksum whose members all have the hashes that
-its manifest lists. `counted`: even the row counts are those of the incomplete dump, as if whoever
-made it had not noticed.
+its manifest lists. `counted`: even the row counts are those of the incomplete dump; `whole`: even
+the hash of the whole dump. And sound backups that come back otherwise.
 """
 
 import json
@@ -21,6 +21,7 @@ ROWS_GONE = ("DELETE FROM reviews WHERE id >= 15",)
 TABLE_EMPTY = ("DELETE FROM reviews",)
 TABLE_GONE = ("DROP TABLE reviews",)
 VALUES_CHANGED = ("UPDATE images SET hash = 'x' WHERE id = 7",)
+SWAPPED = ("UPDATE images SET hash = '000000000000000' || (15 - id) WHERE id IN (7, 8)",)
 INDEX_GONE = ("DROP INDEX reviews_image",)
 REVISION_CHANGED = ("UPDATE alembic_version SET version_num = '0006'",)
 TABLE_MORE = ("CREATE TABLE more (id int PRIMARY KEY)",)
@@ -93,20 +94,36 @@ def test_what_was_counted_when_it_was_dumped_is_found_by_counting(world, stateme
 
 @pytest.mark.parametrize("counted", [False, True], ids=["", "counted"])
 @pytest.mark.parametrize(
+    "statements",
+    [ROWS_GONE, TABLE_GONE, TABLE_MORE, VALUES_CHANGED, INDEX_GONE, REVISION_CHANGED],
+    ids=["rows gone", "table gone", "table more", "values changed", "index gone", "revision"],
+)
+def test_another_dump_than_the_one_that_was_made_is_refused(world, statements, counted):
+    """Whatever it holds, and however well it was counted and listed."""
+    backup = world.create()
+    world.dump_again(backup, statements, counted=counted, whole=False)
+    assert sha256sum(world, backup)
+    for look in (world.verify, world.drill):
+        with pytest.raises(Broken, match="holds another dump than the one that was made for it"):
+            look(backup)
+
+
+@pytest.mark.parametrize(
     ("statements", "words"),
     [
-        (VALUES_CHANGED, "table images has 40 rows, but other contents"),
         (INDEX_GONE, "its schema is another one"),
         (REVISION_CHANGED, "its schema is at 0006, not 0007"),
+        (TABLE_GONE, "its schema is another one"),
+        (TABLE_MORE, "its schema is another one"),
     ],
-    ids=["values changed", "index gone", "revision changed"],
+    ids=["index gone", "revision changed", "table gone", "table more"],
 )
-def test_what_no_count_shows_only_the_drill_finds(world, statements, words, counted):
+def test_what_no_count_and_no_hash_shows_only_the_drill_finds(world, statements, words):
     """Neither sha256sum nor verify can."""
     backup = world.create()
-    world.dump_again(backup, statements, counted=counted)
+    world.dump_again(backup, statements, counted=True)
     assert sha256sum(world, backup)
-    assert world.verify(backup).rows == backup.rows
+    world.verify(backup)
     assert world.archive.backups()[0].verified
     drilled_away(world, backup, words)
 
@@ -114,21 +131,25 @@ def test_what_no_count_shows_only_the_drill_finds(world, statements, words, coun
 @pytest.mark.parametrize(
     ("statements", "words"),
     [
-        (ROWS_GONE, "table reviews has 15 rows, but other contents"),
-        (TABLE_EMPTY, "table reviews has 0 rows, but other contents"),
+        (ROWS_GONE, "table reviews has 15 rows, not 20"),
+        (TABLE_EMPTY, "table reviews has 0 rows, not 20"),
         (TABLE_GONE, "table reviews is missing; its schema is another one"),
-        (TABLE_MORE, "its schema is another one"),
+        (TABLE_MORE, "table more is not expected; its schema is another one"),
+        (VALUES_CHANGED, "as it was: table images has 40 rows, but other contents\n"),
+        (SWAPPED, "as it was: table images has 40 rows, but other contents\n"),
+        (INDEX_GONE, "as it was: its schema is another one"),
+        (REVISION_CHANGED, "as it was: its schema is at 0006, not 0007"),
     ],
-    ids=["rows gone", "table empty", "table gone", "table more"],
+    ids=[
+        *("rows gone", "table empty", "table gone", "table more"),
+        *("values changed", "values swapped", "index gone", "revision changed"),
+    ],
 )
-def test_what_was_never_counted_only_the_drill_finds(world, statements, words):
-    """sha256sum and verify are content with less than what was there."""
+def test_a_sound_backup_that_comes_back_otherwise_is_found(world, statements, words):
+    """Nothing is wrong with the zip: what is in the restored database is compared."""
     backup = world.create()
-    world.dump_again(backup, statements, counted=True)
-    assert sha256sum(world, backup)
-    assert world.verify(backup).rows != backup.rows
-    assert world.archive.backups()[0].verified
-    drilled_away(world, backup, words)
+    assert world.drill(backup).hashed
+    drilled_away(world.spoiling(*statements), backup, words)
 
 
 def _postgres(request, tmp_path):
@@ -176,22 +197,56 @@ def test_a_postgresql_dump_with_a_part_missing_is_refused(request, tmp_path, cha
             look(backup)
 
 
-def test_postgresql_rows_cut_out_and_counted_out_only_the_drill_finds(request, tmp_path):
-    """In the data, in the dump's own count and in the manifest."""
+def test_postgresql_rows_cut_out_and_counted_out_are_found(request, tmp_path):
+    """In the data, in the dump's own count and in the manifest: it is another dump."""
     world = _postgres(request, tmp_path)
     backup = world.create()
 
     def thorough(said, members):
         lines_gone(said, members)
         counted = json.loads(members["database/CONTENT.json"])
-        counted["tables"]["reviews"][0] -= 5
+        counted["rows"]["reviews"] -= 5
         members["database/CONTENT.json"] = json.dumps(counted).encode()
         said["database"]["rows"]["reviews"] = 15
 
-    world.remake(backup, thorough)
+    world.remake(backup, thorough, whole=False)
     assert sha256sum(world, backup)
-    assert world.verify(backup).rows["reviews"] == 15
-    drilled_away(world, backup, "table reviews has 15 rows, but other contents")
+    with pytest.raises(Broken, match="holds another dump"):
+        world.verify(backup)
+
+
+def test_rows_that_only_lie_otherwise_are_the_same(request, tmp_path):
+    """The order of rows on the server's disk is nothing that a backup promises."""
+    world = _postgres(request, tmp_path)
+    backup = world.create()
+    assert world.spoiling("UPDATE images SET hash = hash WHERE id < 30").drill(backup).hashed
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("SELECT setval('\"odd \"\"name''s\"', 8)", "stands at 8, not 7"),
+        ("SELECT nextval('\"odd \"\"name''s\"')", "stands at 8, not 7"),
+        ('DROP SEQUENCE "odd ""name\'s"', "sequence .* is missing; its schema is another one"),
+        ("SELECT lo_put(4711, 3, 'x')", "large object blob_4711.dat has other contents"),
+        ("SELECT lo_unlink(4711)", "large object blob_4711.dat is missing"),
+        ("SELECT lo_create(4712)", "large object blob_4712.dat is not expected"),
+    ],
+)
+def test_postgresql_sequences_and_large_objects_are_compared(request, tmp_path, statement, words):
+    """They are no rows."""
+    world = _postgres(request, tmp_path)
+    world.run(
+        world.database,
+        (
+            'CREATE SEQUENCE "odd ""name\'s"',
+            "SELECT setval('\"odd \"\"name''s\"', 7)",
+            "SELECT lo_from_bytea(4711, 'picture')",
+        ),
+    )
+    backup = world.create()
+    assert world.drill(backup).hashed
+    drilled_away(world.spoiling(statement), backup, words)
 
 
 def test_a_dump_that_postgresql_itself_refuses_leaves_no_scratch(request, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from guarded_rollout.core.changes import What
-from guarded_rollout.core.facts import RollbackAsked
+from guarded_rollout.core.facts import RollbackAsked, StepFailed
 from guarded_rollout.core.plan import Kind, Step, Way, Wish
 from guarded_rollout.core.problems import Broken
 from guarded_rollout.core.state import Phase
@@ -103,3 +103,58 @@ def test_without_a_database_there_is_nothing_to_set_aside(written):
     state = restore(written)
     assert state.phase is Phase.ROLLED_BACK
     assert written.world.things == {"1": "a", "2": "b", "3": "c"}
+
+
+UNREADABLE = Broken("it is not a database", "check the disk")
+
+
+def test_a_database_that_cannot_be_read_sticks_and_names_the_flag(written):
+    """Nothing is replaced; a person gives the rows up, and what is there is kept as it is."""
+    before = dict(written.world.things)
+    written.world.fails = {"reading": UNREADABLE}
+    assert restore(written).phase is Phase.STUCK
+    assert written.world.things == before
+    rollout = f"r{written.count}"
+    (failed, *_) = [
+        entry.fact
+        for entry in written.journal.entries(rollout)
+        if isinstance(entry.fact, StepFailed)
+    ]
+    assert failed.why.what == "it is not a database"
+    assert "--env production --restore-data --give-up-rows WHY" in failed.why.hint
+    written.world.ledger.clear()
+    written.ask(rollout, RollbackAsked("ann", "at once", Way.RESTORE, "nobody wrote"))
+    state = written.drive(rollout)
+    assert state.phase is Phase.ROLLED_BACK
+    kept = state.outcomes[Step.SET_ASIDE]["kept"]
+    assert state.outcomes[Step.SET_ASIDE] == {"given_up": "nobody wrote", "kept": kept}
+    assert kept.startswith(str(written.world.root / "backups" / "damaged_production_"))
+    order = [line.split()[0] for line in written.world.ledger]
+    assert order.index("keep") < order.index("restore")
+    assert not {"set-aside", "snapshot"} & set(order)
+    assert any(line.endswith(f" over {kept}") for line in written.world.ledger)
+    assert written.world.things == {"1": "a", "2": "b", "3": "c"}
+
+
+def test_rows_can_be_given_up_from_the_beginning(written):
+    """The plan says why."""
+    written.world.fails = {"reading": UNREADABLE}
+    backup = backup_to_restore(written.journal, "production")
+    wish = Wish(backup, way=Way.RESTORE, give_up_rows="nobody wrote")
+    rollout = written.begin(Kind.ROLLBACK, wish=wish)
+    state = written.drive(rollout)
+    assert state.phase is Phase.ROLLED_BACK
+    assert state.plan.give_up_rows == "nobody wrote"
+    assert written.world.aside == {}
+
+
+def test_a_full_disk_is_no_reason_to_give_up_rows(written):
+    """What cannot be written says nothing about what can be read."""
+    written.world.fails = {"set-aside": Broken("the disk is full", "make room")}
+    restore(written)
+    hints = {
+        entry.fact.why.hint
+        for entry in written.journal.entries(f"r{written.count}")
+        if isinstance(entry.fact, StepFailed)
+    }
+    assert hints == {"make room"}

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,6 +78,14 @@ class SqliteKind:
         """The dump's files, those with the most data first."""
         return [dump]
 
+    def kept(self, database: Database, name: str) -> Database:
+        """What `keep_as_it_is` kept."""
+        from guarded_rollout.adapters.sqlite import SqliteDatabase
+
+        file = Path(database.url()).name
+        assert {oct(one.stat().st_mode)[-3:] for one in Path(name).iterdir()} == {"600"}
+        return SqliteDatabase(Path(name) / file, SystemClock())
+
     def leftovers(self, database: Database) -> set[str]:
         """What lies beside the database and is not part of it."""
         file = Path(database.url().removeprefix("sqlite:///"))
@@ -134,6 +143,10 @@ class PostgresKind:
     def files(self, dump: Path) -> list[Path]:
         data = dump.glob("[0-9]*.dat")
         return sorted(data, key=lambda file: file.stat().st_size, reverse=True)
+
+    def kept(self, database: PostgresDatabase, name: str) -> PostgresDatabase:
+        """What a restore left under this name."""
+        return replace(database, access=database.access.named(name))
 
     def leftovers(self, database: Database) -> set[str]:
         name = database.access.name

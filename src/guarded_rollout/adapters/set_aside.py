@@ -1,6 +1,7 @@
 """Set-aside rows as JSON lines: `backups/set-aside_<service>_<env>_<stamp>.jsonl` and `.sha256`.
 
-The first line says what the rows belong to, every other one is a row: table, key, before, now.
+The first line says what the rows belong to, every other one is a row: table, key, before, now,
+and beside, which is in no file of format 1.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from guarded_rollout.core.changes import Change, counted
 from guarded_rollout.core.problems import BadInput, Broken, Interrupted
 from guarded_rollout.ports import AsideNote, Control, Kept
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = "backups"
 
 

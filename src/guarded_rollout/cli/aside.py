@@ -34,6 +34,9 @@ def reapply(args: argparse.Namespace) -> int:
     screen.lines([f"  does not fit: {text}" for text in applied.conflicts[:SHOWN]])
     if len(applied.conflicts) > SHOWN:
         screen.line(f"  and {len(applied.conflicts) - SHOWN} more: --json names all of them")
+    if applied.left_out:
+        screen.line(f"  columns that are not there, left out: {', '.join(applied.left_out)}")
+        screen.line("  the file keeps them: reapply it again when the release that has them serves")
     screen.document(
         {
             "file": args.file,
@@ -41,6 +44,7 @@ def reapply(args: argparse.Namespace) -> int:
             "changed": applied.changed,
             "removed": applied.removed,
             "conflicts": list(applied.conflicts),
+            "left_out": list(applied.left_out),
         }
     )
     if applied.conflicts and args.what_fits:
@@ -51,7 +55,7 @@ def reapply(args: argparse.Namespace) -> int:
     if applied.conflicts:
         raise NotPossible(
             f"{len(applied.conflicts)} rows of {args.file} do not fit any more; nothing came back",
-            "mend what is named, or bring back the others with --what-fits: first make sure that "
-            "none of them points to a key that somebody else took meanwhile",
+            "mend what is named, or bring back the others with --what-fits: no row comes back to "
+            "a stranger, but some without others that belong to them",
         )
     return 0

@@ -17,6 +17,7 @@ from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.drill import Drill
+from guarded_rollout.engine.finishing import prune_backups
 from guarded_rollout.engine.situation import read_situation
 from guarded_rollout.ports import Ports
 
@@ -35,7 +36,7 @@ def create(args: argparse.Namespace) -> int:
         screen.lines(plan_lines(plan))
         there = ports.database.exists()
         screen.line(f"  database {ports.database.url() if there else 'none yet'}")
-        old = _expired(args, ports, args.retention_days) if args.retention_days is not None else []
+        old = _expired(args, ports, args.retention_days) if args.retention_days is not None else ()
         for backup in old:
             screen.line(f"would remove {backup.file}")
         screen.line("dry run: nothing was changed")
@@ -73,7 +74,7 @@ def drill(args: argparse.Namespace) -> int:
 def _drill(args: argparse.Namespace, ports: Ports, file: Path) -> int:
     drill = Drill(ports.archive, ports.database, ports.clock, args.env)
     done = drill.run(file, OnScreen(args.screen))
-    compared = "rows and contents" if done.hashed else "rows (it is too old to compare contents)"
+    compared = "rows and contents" if done.hashed else "rows (of another server version)"
     args.screen.line(
         f"{done.backup.file} was restored into a scratch database and compared: {compared} of "
         f"{len(done.backup.rows)} tables, {done.rows} rows, {done.seconds:.1f} s"
@@ -125,10 +126,8 @@ def _prune(args: argparse.Namespace, spec: Spec) -> int:
     screen, places = args.screen, Places(args.root)
     ports = open_ports(places, spec, open_journal(places, look_only=True))
     keep = spec.environment.retention_days if args.retention_days is None else args.retention_days
-    old = _expired(args, ports, keep)
+    old = _expired(args, ports, keep) if args.dry_run else prune_backups(ports, args.env, keep)
     for backup in old:
-        if not args.dry_run:
-            ports.archive.remove(backup)
         screen.line(f"{'would remove' if args.dry_run else 'removed'} {backup.file}")
     screen.line(f"{len(old)} backups of {args.env} older than {keep:g} days")
     if args.dry_run:
@@ -139,5 +138,5 @@ def _prune(args: argparse.Namespace, spec: Spec) -> int:
     return 0
 
 
-def _expired(args: argparse.Namespace, ports: Ports, keep: float) -> list[Backup]:
-    return list(expired(ports.archive.backups(), args.env, ports.clock.now(), keep))
+def _expired(args: argparse.Namespace, ports: Ports, keep: float) -> tuple[Backup, ...]:
+    return expired(ports.archive.backups(), args.env, ports.clock.now(), keep)

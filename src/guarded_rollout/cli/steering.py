@@ -16,7 +16,7 @@ from guarded_rollout.core.changes import counted
 from guarded_rollout.core.fact_text import lost_lines
 from guarded_rollout.core.facts import Fact, PauseAsked, PromoteAsked, ResumeAsked, RollbackAsked
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
-from guarded_rollout.core.problems import NotPossible, Problem
+from guarded_rollout.core.problems import BadInput, NotPossible, Problem
 from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.rollout import ImpossibleFact, advance, replay, way_of
@@ -41,6 +41,11 @@ def rollback(args: argparse.Namespace) -> int:
 
     A live rollout goes back by the configuration it was begun with; the files are not read.
     """
+    if args.give_up_rows and not args.restore_data:
+        raise BadInput(
+            "--give-up-rows goes with --restore-data: no other way back gives up any row",
+            f"rollout rollback --env {args.env} --restore-data --give-up-rows WHY, or without both",
+        )
     places = Places(args.root)
     journal = open_journal(places, look_only=True)
     check_environment(args, places, journal)
@@ -71,7 +76,8 @@ def _undo_live(args: argparse.Namespace, places: Places, journal: Journal, activ
         return 0
     _confirm(args, doing)
     journal = open_journal(places)
-    after = ask(journal, active, RollbackAsked(user(), args.reason, _way(args)))
+    fact = RollbackAsked(user(), args.reason, _way(args), args.give_up_rows)
+    after = ask(journal, active, fact)
     guard = ensure_guard(places, journal, active)
     code = follow_to_rest(args, places, journal, active, after=after, guard=guard)
     # What was asked for has happened, or there was nothing to undo yet.
@@ -108,8 +114,15 @@ def _way(args: argparse.Namespace) -> Way | None:
 
 
 def _announce(args: argparse.Namespace, ports: Ports, file: str) -> dict[str, dict[str, int]]:
-    """Say which rows a restore sets aside. It is counted once more when nobody writes any more."""
+    """Say which rows a restore sets aside. It is counted once more when nobody writes any more.
+
+    Given up, they are not counted.
+    """
     screen = args.screen
+    if args.give_up_rows:
+        screen.line(f"not compared with {file}: what was written since is given up")
+        screen.line("what is there is kept as it is, and is told when that is done")
+        return {}
     with since(ports, args.env, ports.root / file, OnScreen(screen)) as found:
         lost = counted(found)
     screen.line(f"since {file}, and taken out of the database by putting it back:")
@@ -131,7 +144,7 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
         if backup is not None:
             situation = _for_restore(args, situation, backup)
             lost = _announce(args, ports, backup.file)
-    wish = Wish(backup.file if backup else None, way=_way(args))
+    wish = Wish(backup.file if backup else None, way=_way(args), give_up_rows=args.give_up_rows)
     plan = make_plan(Kind.ROLLBACK, spec, serving, situation, wish)
     screen.lines(plan_lines(plan))
     if args.dry_run:

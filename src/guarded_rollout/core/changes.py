@@ -1,8 +1,9 @@
 """What a table has now that it did not have before: the rows that a restore would lose."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 Key = tuple[str | None, ...]
 Order = tuple[tuple[bool, bytes], ...]
@@ -10,10 +11,14 @@ Order = tuple[tuple[bool, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row. `key` identifies it; values are text that the database reads back as they were."""
+    """One row. `key` identifies it; values are text that the database reads back as they were.
+
+    `beside`: columns that the other side's table does not have. The key never has any of them.
+    """
 
     key: Key
     values: Mapping[str, str | None]
+    beside: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class What(StrEnum):
@@ -26,12 +31,16 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row that differs. `before` None: added; `now` None: removed."""
+    """One row that differs. `before` None: added; `now` None: removed.
+
+    `beside`: what the row has now in columns that its table did not have before.
+    """
 
     table: str
     key: Key
     before: Mapping[str, str | None] | None
     now: Mapping[str, str | None] | None
+    beside: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def what(self) -> What:
@@ -55,10 +64,17 @@ def order(key: Key) -> Order:
     return tuple((part is None, (part or "").encode("utf-8", "surrogatepass")) for part in key)
 
 
-def changes(table: str, before: Iterable[Record], now: Iterable[Record]) -> Iterator[Change]:
+def changes(
+    table: str,
+    before: Iterable[Record],
+    now: Iterable[Record],
+    blank: Mapping[str, str | None] = MappingProxyType({}),
+) -> Iterator[Change]:
     """The differences, by key. Both sides come in `order`; equal keys are paired one by one.
 
-    Raises ValueError when a side is out of order: half a result would lose rows in silence.
+    `blank`: what columns beside hold in a row that nobody filled, NULL where it says nothing. A
+    row that holds anything else there has changed, whoever put it there. Raises ValueError when a
+    side is out of order: half a result would lose rows in silence.
     """
     left, right = _ordered(before), _ordered(now)
     old, new = next(left, None), next(right, None)
@@ -68,11 +84,12 @@ def changes(table: str, before: Iterable[Record], now: Iterable[Record]) -> Iter
             yield Change(table, old[1].key, old[1].values, None)
             old = next(left, None)
         elif old is None or new[0] < old[0]:
-            yield Change(table, new[1].key, None, new[1].values)
+            yield Change(table, new[1].key, None, new[1].values, new[1].beside)
             new = next(right, None)
         else:
-            if old[1].values != new[1].values:
-                yield Change(table, new[1].key, old[1].values, new[1].values)
+            filled = any(value != blank.get(name) for name, value in new[1].beside.items())
+            if filled or old[1].values != new[1].values:
+                yield Change(table, new[1].key, old[1].values, new[1].values, new[1].beside)
             old, new = next(left, None), next(right, None)
 
 

@@ -80,9 +80,10 @@ def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: C901, 
             shown = [v for v in verdicts if not brief or v.answer is not Answer.PASS]
             lines = [f"  {v.gate:<22} {_MARK[v.answer]:<8} {v.reason}" for v in shown]
             return [*lines, f"  {head}: {_MARK[overall(verdicts)]}"]
-        case RollbackAsked(by=by, reason=reason, way=way):
+        case RollbackAsked(by=by, reason=reason, way=way, give_up_rows=given_up):
             how = f" ({way})" if way else ""
-            return [f"rollback{how} asked by {by}: {reason}"]
+            more = [f"  gives up the rows since the backup: {given_up}"] if given_up else []
+            return [f"rollback{how} asked by {by}: {reason}", *more]
         case PromoteAsked(by=by, reason=reason):
             return [f"promotion asked by {by}: {reason}"]
         case PauseAsked(by=by, reason=reason):
@@ -126,6 +127,12 @@ def _more_lines(step: Step, outcome: dict[str, Any]) -> list[str]:
             return _copy_lines(outcome)
         case Step.REHEARSE:
             return _rehearsal_lines(outcome)
+        case Step.SET_ASIDE if outcome.get("given_up") is not None:
+            kept = outcome["kept"] or "nothing, there was no database"
+            return [
+                f"  not compared, the rows since the backup are given up: {outcome['given_up']}",
+                f"  kept as it is  {kept}",
+            ]
         case Step.SET_ASIDE if outcome["file"] is None:
             return ["  there was no database: nothing to set aside"]
         case Step.SET_ASIDE:

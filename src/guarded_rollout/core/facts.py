@@ -76,12 +76,13 @@ class Judged:
 class RollbackAsked:
     """A person wants the old version back. There is no cancel: this runs the same steps.
 
-    `way` None: the safest that was proven.
+    `way` None: the safest that was proven. `give_up_rows`: as in `Plan`.
     """
 
     by: str
     reason: str
     way: Way | None = None
+    give_up_rows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

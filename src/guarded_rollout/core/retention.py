@@ -11,8 +11,7 @@ DAY = 86400.0
 class Backup:
     """One archive. `file` is relative to the root, `created` in Unix seconds, `size` in bytes.
 
-    `hashes`: of each table's content; `shape`: of the schema; `server`: the database's version.
-    Older backups have none of these.
+    `shape`: a hash of the schema; `server`: the database's version. Older backups have neither.
     """
 
     file: str
@@ -24,7 +23,6 @@ class Backup:
     release: str | None = None
     schema: str | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
-    hashes: Mapping[str, str] = field(default_factory=dict)
     shape: str = ""
     server: str = ""
 

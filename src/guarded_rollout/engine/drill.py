@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.core.retention import Backup, shape_of
-from guarded_rollout.ports import Archive, Clock, Control, Database, Scratch
+from guarded_rollout.ports import Archive, Clock, Compared, Control, Database, Scratch
 
 PURPOSE = "verify"
 
@@ -41,16 +41,16 @@ class Drill:
                     "drill one that was made after the first deploy",
                 )
             with filled(self.database, PURPOSE, found.dump, control) as scratch:
-                control.say("comparing every table with what was written down")
-                problems = differences(found.backup, scratch, control)
-        if problems:
+                control.say("comparing every table with the backup")
+                compared = compare(found.backup, found.dump, scratch, control)
+        if compared.problems:
             raise Broken(
-                f"{found.backup.file} does not come back as it was: {'; '.join(problems)}",
+                f"{found.backup.file} does not come back as it was: {'; '.join(compared.problems)}",
                 "do not rely on it: make another backup and drill that; keep this one for study",
             )
         rows = sum(found.backup.rows.values())
         seconds = self.clock.monotonic() - began
-        return Drilled(found.backup, rows, bool(found.backup.hashes), seconds)
+        return Drilled(found.backup, rows, compared.contents, seconds)
 
 
 @contextmanager
@@ -64,21 +64,16 @@ def filled(database: Database, purpose: str, dump: Path, control: Control) -> It
         scratch.discard()
 
 
-def differences(backup: Backup, restored: Database, control: Control) -> list[str]:
-    """What the restored database has otherwise than the backup says; empty: nothing."""
-    found = restored.fingerprint(control)
-    problems = []
-    for name in sorted({*backup.rows, *backup.hashes, *found}):
-        said, is_now = backup.rows.get(name), found.get(name)
-        if said is None or is_now is None:
-            problems.append(f"table {name} is {'missing' if is_now is None else 'not expected'}")
-        elif said != is_now.rows:
-            problems.append(f"table {name} has {is_now.rows} rows, not {said}")
-        elif backup.hashes.get(name, is_now.hash) != is_now.hash:
-            problems.append(f"table {name} has {said} rows, but other contents")
+def compare(backup: Backup, dump: Path, restored: Scratch, control: Control) -> Compared:
+    """What the restored database has otherwise than the backup and its dump say.
+
+    That the dump is what was written down about it was verified when it was unpacked.
+    """
+    compared = restored.compare(dump, control)
+    problems = list(compared.problems)
     revision = restored.revision()
     if revision != backup.schema:
         problems.append(f"its schema is at {revision}, not {backup.schema}")
     if backup.shape and shape_of(restored.schema()) != backup.shape:
         problems.append("its schema is another one")
-    return problems
+    return replace(compared, problems=tuple(problems))

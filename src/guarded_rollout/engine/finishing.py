@@ -1,7 +1,7 @@
 """The deeds after the watch: the old version goes, what is old is pruned, people get a report."""
 
 from guarded_rollout.core.facts import Outcome
-from guarded_rollout.core.retention import expired
+from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.engine.launching import arm_of
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.record import write_report
@@ -25,14 +25,7 @@ def retire(order: Order, ports: Ports, _: Control) -> Outcome:
 
 def prune(order: Order, ports: Ports, _: Control) -> Outcome:
     environment = order.plan.spec.environment
-    backups = ports.archive.backups()
-    old = expired(backups, environment.name, ports.clock.now(), environment.retention_days)
-    if old:
-        newest = next(b for b in backups if b.environment == environment.name and b.verified)
-        # The list may remember a checksum; what the others go for is read.
-        ports.archive.verify(ports.root / newest.file, environment.name, ports.database)
-    for backup in old:
-        ports.archive.remove(backup)
+    old = prune_backups(ports, environment.name, environment.retention_days)
     ports.traffic.tidy()
     used = releases_in_use(ports.journal)
     service = order.plan.spec.service.name
@@ -43,6 +36,21 @@ def prune(order: Order, ports: Ports, _: Control) -> Outcome:
         "backups": [backup.file for backup in old],
         "releases": [release.name for release in unused],
     }
+
+
+def prune_backups(ports: Ports, environment: str, keep_days: float) -> tuple[Backup, ...]:
+    """Remove what is expired. Returns it. Broken, and nothing is removed, when what stays is not
+    sound: the list may remember a checksum, so the newest is read.
+    """
+    backups = ports.archive.backups()
+    old = expired(backups, environment, ports.clock.now(), keep_days)
+    if old:
+        mine = (b for b in backups if b.environment == environment and b.verified)
+        newest = max(mine, key=lambda backup: backup.created)
+        ports.archive.verify(ports.root / newest.file, environment, ports.database)
+    for backup in old:
+        ports.archive.remove(backup)
+    return old
 
 
 def report(order: Order, ports: Ports, _: Control) -> Outcome:

@@ -1,7 +1,7 @@
 """The proof before production is touched: the backup comes back, the schema goes up and down.
 
 On a scratch database that is filled from the backup:
-    compared with what the backup says of itself
+    compared with the backup
     up, down, compared: the way down loses nothing
     up again; the new release, then the old one, start on it and pass their smoke checks
     down again, with the rows that both have written
@@ -11,6 +11,7 @@ The new release goes first, so that the old one meets rows of the new one, as af
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -22,7 +23,7 @@ from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.schema_safety import breaks_old_release, refused
 from guarded_rollout.core.spec import Migrations, Release
 from guarded_rollout.core.sql import normal
-from guarded_rollout.engine.drill import differences, filled
+from guarded_rollout.engine.drill import compare, filled
 from guarded_rollout.engine.launching import built_release, launch
 from guarded_rollout.engine.order import Order, backup_file
 from guarded_rollout.engine.readiness import wait_for_trial
@@ -49,12 +50,14 @@ def rehearse(order: Order, ports: Ports, control: Control) -> Outcome:
             return {**_UNCHANGED, "note": "there is no database yet", "restored": None}
         control.say("restoring the backup into a scratch database")
         with filled(ports.database, PURPOSE, found.dump, control) as scratch:
-            before = _compared(order, scratch, found.backup, control)
-            restored = {"rows": sum(t.rows for t in before.values()), "tables": len(before)}
+            _compare(order, scratch, found.dump, found.backup, control)
+            rows = found.backup.rows
+            restored = {"rows": sum(rows.values()), "tables": len(rows)}
             built = built_release(ports, order.plan.candidate)
             if spec.service.migrations is None or built.head == scratch.revision():
                 return {**_UNCHANGED, "note": "the schema stays as it is", "restored": restored}
             migrator = ports.migrator.on(scratch)
+            before = scratch.fingerprint(control)
             moves = _Moves(scratch, migrator, built, spec.service.migrations, control, before)
             return {**_Rehearsal(order, ports, control, moves).run(), "restored": restored}
 
@@ -62,15 +65,13 @@ def rehearse(order: Order, ports: Ports, control: Control) -> Outcome:
 _UNCHANGED: Outcome = {"pending": False, "ways": [Way.FLIP, Way.RESTORE], "because": {}}
 
 
-def _compared(
-    order: Order, scratch: Scratch, backup: Backup, control: Control
-) -> Mapping[str, Table]:
+def _compare(order: Order, scratch: Scratch, dump: Path, backup: Backup, control: Control) -> None:
     """The proof of the backup: it came back as what it says that it is."""
-    control.say("comparing every table with what the backup says")
-    problems = differences(backup, scratch, control)
-    if problems:
+    control.say("comparing every table with the backup")
+    compared = compare(backup, dump, scratch, control)
+    if compared.problems:
         raise Broken(
-            f"{backup.file} does not come back as it was: {'; '.join(problems)}",
+            f"{backup.file} does not come back as it was: {'; '.join(compared.problems)}",
             "do not rely on it: keep it for study, check disk and memory, then deploy again",
         )
     if scratch.revision() != order.plan.schema_before:
@@ -79,9 +80,6 @@ def _compared(
             f"at {order.plan.schema_before}",
             "somebody else migrated, or the backup is an older one; deploy again, with a new one",
         )
-    if backup.hashes:
-        return {name: Table(rows, backup.hashes[name]) for name, rows in backup.rows.items()}
-    return scratch.fingerprint(control)
 
 
 @dataclass(slots=True)

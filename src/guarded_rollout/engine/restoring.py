@@ -2,16 +2,19 @@
 
 CLOSE: users get 503, both releases stop. SET_ASIDE: the rows that the backup does not have go
 into a file, and the whole database into a safety snapshot. RESTORE: the backup's dump is put in
-place.
+place. Where a person gives up the rows of a database that cannot be read, SET_ASIDE reads nothing
+and keeps what is there as it is.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from guarded_rollout.core.changes import Change, Record, changes
-from guarded_rollout.core.facts import Outcome
-from guarded_rollout.core.problems import NotPossible
+from guarded_rollout.core.facts import Outcome, RollbackAsked
+from guarded_rollout.core.plan import Step
+from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.engine.drill import filled
 from guarded_rollout.engine.order import Order, backup_file
@@ -26,6 +29,7 @@ from guarded_rollout.ports import (
 )
 
 PURPOSE = "aside"
+FOLDER = "backups"
 
 
 def close(order: Order, ports: Ports, _: Control) -> Outcome:
@@ -44,13 +48,18 @@ def close(order: Order, ports: Ports, _: Control) -> Outcome:
 def set_aside(order: Order, ports: Ports, control: Control) -> Outcome:
     """The rows that the backup does not have, in a file; then the whole, in a snapshot."""
     environment = order.plan.spec.environment
-    if not ports.database.exists():
-        return {"file": None, "rows": {}, "snapshot": None}
+    given_up = _given_up(order, ports)
+    if given_up is not None:
+        return {"given_up": given_up, "kept": _keep_as_it_is(order, ports, control)}
+    with _read(environment.name):
+        if not ports.database.exists():
+            return {"file": None, "rows": {}, "snapshot": None}
+        schema = ports.database.revision()
     note = AsideNote(
         service=order.plan.spec.service.name,
         environment=environment.name,
         backup=str(backup_file(order, ports).relative_to(ports.root)),
-        schema=ports.database.revision(),
+        schema=schema,
         at=ports.clock.now(),
         by=order.by,
     )
@@ -64,7 +73,8 @@ def set_aside(order: Order, ports: Ports, control: Control) -> Outcome:
         files=environment.config_files + environment.data_dirs,
         safety=True,
     )
-    snapshot = ports.archive.create(request, ports.database, control)
+    with _read(environment.name):
+        snapshot = ports.archive.create(request, ports.database, control)
     return {
         "file": kept.file,
         "sha256": kept.sha256,
@@ -74,6 +84,33 @@ def set_aside(order: Order, ports: Ports, control: Control) -> Outcome:
     }
 
 
+def _given_up(order: Order, ports: Ports) -> str | None:
+    """Why a person gave up the rows: when the rollback was begun, or at any time later."""
+    asked = (entry.fact for entry in ports.journal.entries(order.rollout))
+    reasons = [fact.give_up_rows for fact in asked if isinstance(fact, RollbackAsked)]
+    return next(filter(None, reversed(reasons)), order.plan.give_up_rows)
+
+
+def _keep_as_it_is(order: Order, ports: Ports, control: Control) -> str | None:
+    stamp = datetime.fromtimestamp(order.since, UTC).strftime("%Y%m%d_%H%M%S")
+    folder = ports.root / FOLDER / f"damaged_{order.plan.spec.environment.name}_{stamp}"
+    return ports.database.keep_as_it_is(folder, stamp, control)
+
+
+@contextmanager
+def _read(environment: str) -> Iterator[None]:
+    """Around reading the database that is to be replaced."""
+    try:
+        yield
+    except Broken as problem:
+        raise Broken(
+            problem.why.what,
+            f"{problem.why.hint}; if the database itself cannot be read any more, keep it as it "
+            f"is and do without what was written since the backup: rollout rollback "
+            f"--env {environment} --restore-data --give-up-rows WHY",
+        ) from problem
+
+
 def restore(order: Order, ports: Ports, control: Control) -> Outcome:
     """Put the backup's dump in the database's place. The database compares before it swaps."""
     environment = order.plan.spec.environment.name
@@ -81,7 +118,8 @@ def restore(order: Order, ports: Ports, control: Control) -> Outcome:
     with ports.archive.unpacked(file, environment, ports.database) as found:
         dump = _dump(found.dump, found.backup)
         control.say(f"putting {found.backup.file} in the database's place")
-        ports.database.restore(dump, control)
+        over = order.outcomes.get(Step.SET_ASIDE, {}).get("kept")
+        ports.database.restore(dump, control, over=over)
     return {"file": found.backup.file, "rows": dict(found.backup.rows)}
 
 
@@ -94,29 +132,37 @@ def since(
         dump = _dump(found.dump, found.backup)
         control.say(f"comparing every row with {found.backup.file}")
         with filled(ports.database, PURPOSE, dump, control) as scratch:
-            yield _changes(scratch, ports.database, found.backup, control)
+            yield _told(_changes(scratch, ports.database, control), environment)
 
 
-def _changes(before: Database, now: Database, backup: Backup, control: Control) -> Iterator[Change]:
+def _told(found: Iterator[Change], environment: str) -> Iterator[Change]:
+    with _read(environment):
+        yield from found
+
+
+def _changes(before: Database, now: Database, control: Control) -> Iterator[Change]:
     """Compared in the columns that both have. A table that the backup does not have is all new.
 
-    A table with the backup's hash is the same, and is not compared row by row.
+    What columns hold that the backup's table does not have is read along. A table with the
+    same hash in both is the same, and is not compared row by row.
     """
     if not now.exists():
         return
     old, new = before.tables(), now.tables()
-    hashes = {name: table.hash for name, table in now.fingerprint(control).items()}
-    for table, content in hashes.items():
-        if backup.hashes.get(table) == content:
+    held, found = before.fingerprint(control), now.fingerprint(control)
+    for table, content in found.items():
+        if held.get(table) == content:
             continue
         mine = tuple(new[table].columns)
         shared = tuple(c for c in mine if c in old[table].columns) if table in old else mine
+        blank = now.blank(table) if len(shared) < len(mine) else {}
+        beside = tuple(column for column in blank if column not in shared)
         with ExitStack() as stack:
-            rows = stack.enter_context(now.records(table, shared, control))
+            rows = stack.enter_context(now.records(table, shared, control, beside=beside))
             was: Iterator[Record] = iter(())
             if table in old:
                 was = stack.enter_context(before.records(table, shared, control))
-            yield from changes(table, was, rows)
+            yield from changes(table, was, rows, blank)
 
 
 def _dump(dump: Path | None, backup: Backup) -> Path:

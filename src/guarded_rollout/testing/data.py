@@ -1,7 +1,7 @@
 """The data of a world in memory: its database, migrations, backups."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from guarded_rollout.ports import (
     AsideNote,
     BackupRequest,
     Built,
+    Compared,
     Control,
     Database,
     Dumped,
@@ -73,11 +74,20 @@ class FakeDatabase:
     def tables(self) -> Mapping[str, TableSeen]:
         return {"things": TableSeen(len(self.held()[1]), 0, {"id": "text", "name": "text"})}
 
+    def blank(self, table: str) -> Mapping[str, str | None]:
+        del table
+        return {"id": None, "name": None}
+
     @contextmanager
     def records(
-        self, table: str, columns: tuple[str, ...], control: Control
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        control: Control,
+        *,
+        beside: tuple[str, ...] = (),
     ) -> Iterator[Iterator[Record]]:
-        del table, columns, control
+        del table, columns, control, beside
         yield (Record((key,), {"id": key, "name": name}) for key, name in self._sorted())
 
     def _sorted(self) -> list[tuple[str, str]]:
@@ -96,19 +106,28 @@ class FakeDatabase:
         self.hold(revision, things)
         return Applied(counts[What.ADDED], counts[What.CHANGED], counts[What.REMOVED])
 
-    def restore(self, dump: Path, control: Control) -> None:
+    def restore(self, dump: Path, control: Control, *, over: str | None = None) -> None:
         del control
-        self.world.act("restore", dump.name)
+        self.world.act("restore", f"{dump.name} over {over}" if over else dump.name)
         self.hold(*self.world.dumps[dump.name])
+
+    def keep_as_it_is(self, folder: Path, stamp: str, control: Control) -> str | None:
+        del stamp, control
+        self.world.act("keep as it is", folder.name)
+        return str(folder)
 
     def fingerprint(self, control: Control) -> Mapping[str, Table]:
         del control
+        if "reading" in self.world.fails:
+            raise self.world.fails["reading"]
         digest = hashlib.sha256(repr(self._sorted()).encode()).hexdigest()[:32]
         return {"things": Table(len(self.held()[1]), digest)}
 
-    def dump(self, to: Path, control: Control) -> Dumped:
-        del to
-        return Dumped(self.fingerprint(control), self.schema())
+    def dump(
+        self, to: Path, control: Control, whole: Callable[[Path], None] = lambda _: None
+    ) -> Dumped:
+        del to, control, whole
+        return Dumped(self.rows(), self.schema())
 
     def prove(self, dump: Path) -> Mapping[str, int]:
         return {"things": len(self.world.dumps[dump.name][1])}
@@ -145,6 +164,11 @@ class FakeScratch(FakeDatabase):
         del control
         self.world.act("fill", self.address)
         self.hold(*self.world.dumps[dump.name])
+
+    def compare(self, dump: Path, control: Control) -> Compared:
+        del control
+        same = self.held()[1] == self.world.dumps[dump.name][1]
+        return Compared(() if same else ("table things has other contents",), contents=True)
 
     def discard(self) -> None:
         self.world.scratches.pop(self.address, None)
@@ -204,6 +228,7 @@ class FakeArchive:
     world: World
 
     def create(self, request: BackupRequest, database: Database, control: Control) -> Backup:
+        del control
         self.world.act("snapshot" if request.safety else "backup", request.environment)
         prefix = "before-restore_" if request.safety else ""
         backup = Backup(
@@ -216,7 +241,6 @@ class FakeArchive:
             release=request.release,
             schema=database.revision(),
             rows=database.rows(),
-            hashes={name: table.hash for name, table in database.fingerprint(control).items()},
         )
         assert isinstance(database, FakeDatabase), "one world has one kind of database"
         revision, things = database.held()

@@ -124,6 +124,8 @@ def act(where, order):
 
 def main():
     where = json.loads(sys.stdin.readline())
+    if "postgres" in where:
+        import psycopg  # noqa: F401 - or each fork would, and die in the middle of it
     for line in sys.stdin:
         heard, says = os.pipe()
         child = os.fork()

@@ -118,7 +118,7 @@ def test_the_members_are_what_was_asked_for(archive, database, root):
     assert not any(b"hunter2" in content for content in contents.values())
     hidden = {member["name"]: member["hidden"] for member in said["members"] if member["hidden"]}
     assert hidden == {"config/dhash_production.conf": [2], "data/secret.env": [1]}
-    assert said["format"] == 2
+    assert said["format"] == 3
     assert (said["service"], said["environment"], said["schema"]) == ("dhash", "production", "0002")
     assert (said["by"], said["reason"]) == ("ada", "before 1.3.0")
     assert said["database"]["rows"] == {"credit": 100, "debit": 100}

@@ -6,7 +6,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ class World:
         drill = Drill(self.archive, self.database, SystemClock(), "production")
         return drill.run(Path(backup.file), Told())
 
+    def spoiling(self, *statements: str) -> "World":
+        """The same; what is restored is spoilt by `statements` before anybody looks."""
+        run = self.run
+        return replace(self, database=spoiling(self.database, lambda db: run(db, statements)))
+
     def zip(self, backup: Backup) -> Path:
         return self.root / backup.file
 
@@ -82,8 +87,11 @@ class World:
                 packed.writestr(name, content)
         self.sum_again(backup)
 
-    def remake(self, backup: Backup, change: Change) -> None:
-        """The same, and the manifest lists the members as they are now: every SHA-256 fits."""
+    def remake(self, backup: Backup, change: Change, *, whole: bool = True) -> None:
+        """The same, and the manifest lists the members as they are now: every SHA-256 fits.
+
+        `whole`: the one of the whole dump too.
+        """
 
         def and_list(said: dict[str, Any], members: Members) -> None:
             change(said, members)
@@ -92,13 +100,20 @@ class World:
                 for name, content in members.items()
                 if name != "MANIFEST.json"
             ]
+            if whole:
+                parts = [one for one in said["members"] if one["name"].startswith("database/")]
+                lines = sorted(f"{one['sha256']}  {one['name']}\n" for one in parts)
+                digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+                said["database"]["sha256"] = digest
 
         self.rewrite(backup, and_list)
 
-    def dump_again(self, backup: Backup, statements: tuple[str, ...], *, counted: bool) -> None:
-        """As if the dump had been made after `statements`; every SHA-256 fits.
+    def dump_again(
+        self, backup: Backup, statements: tuple[str, ...], *, counted: bool, whole: bool = True
+    ) -> None:
+        """As if the dump had been made after `statements`; see `remake`.
 
-        `counted`: the manifest's row counts too. Its hashes and its schema are those of before.
+        `counted`: the manifest's row counts too. Its schema is that of before.
         """
         scratch = self.database.scratch("spoil")
         folder = self.root / "spoilt"
@@ -109,7 +124,7 @@ class World:
                 assert found.dump is not None
                 scratch.fill(found.dump, Told())
             self.run(scratch, statements)
-            rows = scratch.dump(dump, Told()).rows()
+            rows = dict(scratch.dump(dump, Told()).rows)
         finally:
             scratch.discard()
 
@@ -124,7 +139,24 @@ class World:
             if counted:
                 said["database"]["rows"] = rows
 
-        self.remake(backup, replaced)
+        self.remake(backup, replaced, whole=whole)
+
+
+def spoiling(database: Database, spoil: Callable[[Database], None]) -> Database:
+    """The same database; whatever goes into a scratch beside it is spoilt right afterwards."""
+
+    class Spoiling(type(database)):  # type: ignore[misc]
+        def scratch(self, purpose):
+            made = super().scratch(purpose)
+
+            class Spoilt(type(made)):
+                def fill(self, dump, control):
+                    super().fill(dump, control)
+                    spoil(self)
+
+            return Spoilt(*(getattr(made, field.name) for field in fields(made)))
+
+    return Spoiling(*(getattr(database, field.name) for field in fields(database)))
 
 
 def _run_sqlite(database: Database, statements: tuple[str, ...]) -> None:

@@ -16,10 +16,10 @@ import pytest
 from guarded_rollout.adapters.archive import ZipArchive
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.postgres import PostgresDatabase
-from guarded_rollout.adapters.postgres.content_file import FILE, Content, write
+from guarded_rollout.adapters.postgres.content_file import FILE
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted
 from guarded_rollout.engine.drill import Drill
-from guarded_rollout.ports import BackupRequest, Table
+from guarded_rollout.ports import BackupRequest
 
 DEADLINE = 120.0
 TABLES = {"images": 300, 'odd "name"': 2, "select": 1, "empty": 0}
@@ -96,14 +96,50 @@ def test_a_dump_has_the_same_rows_and_proves_sound(filled, tmp_path):
     """Odd names, reserved words, line ends in values."""
     copy = tmp_path / "copy"
     dumped = filled.dump(copy, Told())
-    assert dumped.rows() == TABLES == filled.rows() == filled.prove(copy)
-    assert dumped.tables == filled.fingerprint(Told())
+    assert dumped.rows == TABLES == filled.rows() == filled.prove(copy)
     assert dumped.schema == filled.schema()
     assert filled.revision() == "0007"
     assert copy.stat().st_mode & 0o777 == 0o700
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in copy.iterdir())
     with pytest.raises(BadInput, match="exists already"):
         filled.dump(copy, Told())
+
+
+@pytest.fixture
+def lingering(monkeypatch, tmp_path):
+    """A pg_dump that has written all and ends a second later."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name, wait in (("pg_dump", "sleep 1"), ("pg_restore", "true")):
+        real = Path(os.environ["PG_BIN"]) / name
+        lines = f'#!/bin/sh\n{real} "$@" || exit\ncase $1 in --version) ;; *) {wait};; esac\n'
+        (folder / name).write_text(lines)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PG_BIN", str(folder))
+
+
+def test_what_is_told_of_as_whole_may_be_taken_away(filled, tmp_path, lingering):
+    """While the rest is still dumped: it has its end, and counts all the same."""
+    copy, taken = tmp_path / "copy", tmp_path / "taken"
+    taken.mkdir()
+    dumped = filled.dump(copy, Told(), lambda path: path.rename(taken / path.name))
+    assert dumped.rows == TABLES
+    moved = list(taken.iterdir())
+    assert len(moved) == len(TABLES) + 1  # and the migrations' own
+    for path in moved:
+        path.rename(copy / path.name)
+    assert filled.prove(copy) == TABLES
+
+
+def test_when_it_cannot_be_taken_away_the_dump_ends(filled, tmp_path, lingering):
+    """The disk that it should go to is full: pg_dump ends, and nothing is left."""
+
+    def full(path):
+        raise OSError(28, "No space left on device", str(path))
+
+    with pytest.raises(Broken, match="cannot be written: No space left on device"):
+        filled.dump(tmp_path / "copy", Told(), full)
+    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeros", "lines", "missing", "toc"])
@@ -180,24 +216,6 @@ def test_other_tools_read_the_backup(postgres, filled, archive, tmp_path):
         assert "database/toc.dat" in packed.namelist()
         assert not any(PASSWORD.encode() in packed.read(name) for name in packed.namelist())
     assert backup.server.startswith("16.")
-
-
-class Forgetful(PostgresDatabase):
-    """Its dump is sound and has all rows, but one table's values are not those that were there."""
-
-    def dump(self, to, control):
-        dumped = super().dump(to, control)
-        other = Table(dumped.tables["images"].rows, "0" * 32)
-        return replace(dumped, tables={**dumped.tables, "images": other})
-
-
-def test_the_drill_finds_what_no_checksum_can(postgres, filled, archive):
-    """A sound zip of a dump that does not hold what was there."""
-    backup = archive.create(REQUEST, Forgetful(filled.access, filled.clock), Told())
-    archive.verify(Path(backup.file), "production", filled)
-    with pytest.raises(Broken, match="table images has 300 rows, but other contents"):
-        drill(archive, filled).run(Path(backup.file), Told())
-    assert not {n for n in postgres.databases() if n.startswith(f"{filled.access.name}_")}
 
 
 def test_a_killed_owners_scratch_goes_and_a_living_ones_stays(postgres, filled):
@@ -341,27 +359,16 @@ def test_a_substituted_backup_is_refused(filled, postgres, archive, tmp_path):
         drill(archive, filled).run(Path(second.file), Told())
 
 
-class Incomplete(PostgresDatabase):
-    """Its dump is intact, and says what it has; but the data of a table never went in."""
-
-    def dump(self, to, control):
-        dumped = super().dump(to, control)
-        shutil.rmtree(to)
-        tool = Path(os.environ["PG_BIN"]) / "pg_dump"
-        without = ("-Fd", "-Z0", "--exclude-table-data=images", f"--file={to}")
-        environment = {**os.environ, **self.access.tool_environment()}
-        subprocess.run([tool, *without], env=environment, check=True)
-        tables = {**self.fingerprint(control), "images": Table(0, "0" * 32)}
-        tables = {name: table for name, table in tables.items() if name != "images"}
-        write(to, Content(16, dumped.schema, tables))
-        return dumped
-
-
-def test_a_backup_without_a_tables_data_is_not_made(filled, archive):
-    """No checksum and no damage gives it away: it is counted when it is read back."""
-    incomplete = Incomplete(filled.access, filled.clock)
-    with pytest.raises(Broken, match="images: 300 written down, no table found"):
-        archive.create(REQUEST, incomplete, Told())
+def test_a_backup_without_a_tables_data_is_not_made(filled, archive, monkeypatch, tmp_path):
+    """The tools say that all is well; the server has a table more than the dump."""
+    for name in ("pg_dump", "pg_restore"):
+        real = Path(os.environ["PG_BIN"]) / name
+        without = "--exclude-table-data=images" if name == "pg_dump" else ""
+        (tmp_path / name).write_text(f'#!/bin/sh\nexec {real} "$@" {without}\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PG_BIN", str(tmp_path))
+    with pytest.raises(Broken, match="is not a whole dump: it has no rows of images"):
+        archive.create(REQUEST, filled, Told())
     assert archive.backups() == ()
 
 

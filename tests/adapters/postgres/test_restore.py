@@ -1,6 +1,7 @@
 """restore on a real PostgreSQL: what is carried over, who is cut off, what is refused."""
 
 import threading
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -317,3 +318,77 @@ def test_databases_with_long_names_do_not_sweep_each_other(postgres):
     finally:
         first.discard()
     assert {n for n in postgres.databases() if n.startswith("aaaa")} == set(names)
+
+
+def test_a_damaged_database_makes_place_and_is_kept(postgres, live, dump):
+    """A page of a table is no page any more. Sequences that can be read go on all the same."""
+    postgres.run("INSERT INTO images (kind) VALUES ('b')", name=live.access.name)
+    # A copy of the files: no page of it is in the server's memory yet.
+    damaged = postgres.database(make=False)
+    name = damaged.access.name
+    postgres.run(
+        f"CREATE DATABASE {name} OWNER dhash TEMPLATE {live.access.name} STRATEGY file_copy"
+    )
+    ((path,),) = postgres.run("SELECT pg_relation_filepath('images')", name=name)
+    with (postgres.folder / "data" / path).open("r+b") as file:
+        file.write(b"\xff" * 100)
+    with pytest.raises(Broken, match="invalid page"):
+        damaged.fingerprint(Told())
+    kept = damaged.keep_as_it_is(dump / "unused", "20260131_120000", Told())
+    assert kept == f"{name}_damaged_20260131_120000"
+    control = Told()
+    damaged.restore(dump, control, over=kept)
+    assert any(kept in line for line in control.said)
+    assert damaged.rows() == {"images": 1000}
+    assert postgres.run("SELECT nextval('images_id_seq')", name=name) == [(1002,)]
+    damaged.scratch("sweeps").discard()
+    assert leftovers(postgres, damaged) == {kept}
+    with pytest.raises(Broken, match="invalid page"):
+        replace(damaged, access=damaged.access.named(kept)).fingerprint(Told())
+
+
+def test_each_sequence_goes_on_from_whichever_is_further(postgres, live, tmp_path):
+    """By its direction; where it is another one or none, or out of bounds, it is the dump's."""
+    shapes = {
+        "up": "",
+        "down": "INCREMENT -2 MINVALUE -900 MAXVALUE -1",
+        "ring": "MAXVALUE 9 CYCLE",
+        "fresh": "",
+        "small": "MAXVALUE 50",
+        "hidden": "",
+        "lower": "",
+        "spent": "MAXVALUE 3",
+        "gone": "",
+    }
+    name = live.access.name
+    postgres.run(
+        *(f"CREATE SEQUENCE {one} {how}" for one, how in shapes.items()),
+        "SELECT setval('ring', 8), setval('lower', 70), setval('up', 5, false)",
+        name=name,
+        user="dhash",
+    )
+    live.dump(tmp_path / "dump", Told())
+    postgres.run(
+        "SELECT setval('up', 5), setval('down', -41), setval('ring', 2), setval('lower', 60), "
+        "setval('fresh', 1, false), setval('spent', 3), setval('hidden', 30)",
+        "ALTER SEQUENCE small MAXVALUE 5000",
+        "SELECT setval('small', 400)",
+        "CREATE SEQUENCE later",
+        "DROP SEQUENCE gone",
+        name=name,
+        user="dhash",
+    )
+    postgres.run("ALTER SEQUENCE hidden OWNER TO postgres", name=name)
+    control = Told()
+    live.restore(tmp_path / "dump", control)
+    names = sorted(set(shapes) - {"spent"})
+    query = "SELECT " + ", ".join(f"nextval('{one}')" for one in names)
+    (row,) = postgres.run(query, name=name)
+    assert dict(zip(names, row, strict=True)) == {
+        "up": 6, "down": -43, "ring": 3, "fresh": 1, "small": 1, "hidden": 1, "lower": 71,
+        "gone": 1,
+    }  # fmt: skip
+    with pytest.raises(psycopg.errors.SequenceGeneratorLimitExceeded):
+        postgres.run("SELECT nextval('spent')", name=name)
+    said = [line for line in control.said if "goes on from the backup's value" in line]
+    assert sorted(line.split()[1] for line in said) == ["public.hidden", "public.small"]

@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -137,24 +138,35 @@ def check_content(content: BinaryIO, file: str, database: Database, scratch: Pat
     return dump
 
 
+def check_bytes(content: BinaryIO, file: str) -> None:
+    """Every member; nothing is unpacked. For a dump that was proven before it was packed."""
+    with opened(content, file) as archive:
+        check_members(archive, content, read_manifest(archive, file), file, None)
+
+
 def check_members(
-    archive: zipfile.ZipFile, content: BinaryIO, said: Manifest, file: str, dump_to: Path
+    archive: zipfile.ZipFile, content: BinaryIO, said: Manifest, file: str, dump_to: Path | None
 ) -> Path | None:
-    """Read every member against the manifest; the dump goes to `dump_to`."""
+    """Read every member against the manifest; the dump goes to `dump_to`, if that is a place."""
     found = sorted(archive.namelist())
     expected = sorted([manifest.NAME, *(member.name for member in said.members)])
     if found != expected:
         odd = sorted(set(found) ^ set(expected)) or found
         raise Broken(f"{file} and its {manifest.NAME} disagree about {', '.join(odd)}", _DAMAGED)
     parts = [member for member in said.members if said.database.holds(member.name)]
-    _make_room(dump_to.parent, sum(part.size for part in parts))
-    for member in said.members:
-        chunks = inflated(archive, content, member.name)
-        if member not in parts:
-            _check_member(chunks, member, file, None)
-            continue
-        with _part(dump_to, said.database.member or "", member.name, file).open("xb") as target:
-            _check_member(chunks, member, file, target)
+    if said.database.sha256 and said.database.sha256 != manifest.whole(parts):
+        raise Broken(f"{file} holds another dump than the one that was made for it", _DAMAGED)
+    if dump_to is not None:
+        _make_room(dump_to.parent, sum(part.size for part in parts))
+    with ThreadPoolExecutor(1) as threads:
+        for member in said.members:
+            chunks = inflated(archive, content, member.name)
+            if dump_to is None or member not in parts:
+                _check_member(chunks, member, file, None, threads)
+                continue
+            part = _part(dump_to, said.database.member or "", member.name, file)
+            with part.open("xb") as target:
+                _check_member(chunks, member, file, target, threads)
     if said.database.member is not None and not parts:
         raise Broken(f"{file} lacks its dump {said.database.member}", _DAMAGED)
     return dump_to if parts else None
@@ -176,8 +188,7 @@ def check_dump(dump: Path, said: Manifest, file: str, database: Database) -> Non
     try:
         rows = database.prove(dump)
     except Broken as error:
-        what = error.why.what.replace(str(dump), f"the dump in {file}")
-        raise Broken(what, error.why.hint) from error
+        raise about_dump(error, dump, file) from error
     if dict(rows) != said.database.rows:
         raise Broken(
             f"the dump in {file} has other rows than {manifest.NAME} says: "
@@ -186,18 +197,30 @@ def check_dump(dump: Path, said: Manifest, file: str, database: Database) -> Non
         )
 
 
+def about_dump(error: Broken, dump: Path, file: str) -> Broken:
+    """The same in words about the backup: nobody knows where its dump lies meanwhile."""
+    return Broken(error.why.what.replace(str(dump), f"the dump in {file}"), error.why.hint)
+
+
 def _check_member(
-    chunks: Iterator[bytes], member: Member, file: str, target: BinaryIO | None
+    chunks: Iterator[bytes],
+    member: Member,
+    file: str,
+    target: BinaryIO | None,
+    threads: ThreadPoolExecutor,
 ) -> None:
     digest = hashlib.sha256()
     size = 0
+    hashed = threads.submit(digest.update, b"")
     for chunk in chunks:
-        digest.update(chunk)
+        hashed.result()
+        hashed = threads.submit(digest.update, chunk)  # while the next one is inflated
         size += len(chunk)
         if size > member.size:  # enough to know; a zip bomb goes no further
             break
         if target is not None:
             target.write(chunk)
+    hashed.result()
     if size != member.size or digest.hexdigest() != member.sha256:
         raise Broken(f"{member.name} in {file} is not what {manifest.NAME} says", _DAMAGED)
 

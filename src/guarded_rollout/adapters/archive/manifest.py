@@ -1,7 +1,9 @@
 """What a backup says about itself, as MANIFEST.json inside it."""
 
+import hashlib
 import platform
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,7 +12,7 @@ from guarded_rollout import __version__
 from guarded_rollout.core.problems import BadInput, Broken
 
 NAME = "MANIFEST.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,16 @@ class Member:
 class Dump:
     """The database inside. `member` None: there was none, and `reason` says why.
 
-    `member` is a file, or a folder when it ends with a slash. `hashes`: of every table's content;
-    `shape`: of the schema; `tools`: the versions of whatever took part.
+    `member` is a file, or a folder when it ends with a slash. `sha256`: of the names and the
+    SHA-256s of all its parts, see `whole`; empty before format 3, which had hashes of what the
+    server held instead. `shape`: of the schema; `tools`: the versions of whatever took part.
     """
 
     url: str
     member: str | None
     rows: dict[str, int] = field(default_factory=dict)
     reason: str = ""
-    hashes: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
     shape: str = ""
     tools: dict[str, str] = field(default_factory=dict)
 
@@ -46,6 +49,12 @@ class Dump:
         return member == self.member or (
             self.member.endswith("/") and member.startswith(self.member)
         )
+
+
+def whole(parts: Iterable[Member]) -> str:
+    """One hash of a dump: of a line per part, as sha256sum writes it, by name."""
+    lines = sorted(f"{part.sha256}  {part.name}\n" for part in parts)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 
 from isal import isal_zlib
 
-LEVEL = 2
+LEVEL = 1
 BLOCK = 1 << 20
 _DEFLATED = 8
 _UTF8_AND_DESCRIPTOR = 0x808

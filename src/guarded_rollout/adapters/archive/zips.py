@@ -1,7 +1,7 @@
 """Backups as plain zips with a `.sha256` beside each: `unzip` and `sha256sum -c` can read them.
 
-How one is made: everything happens in a locked workspace (dump, pack, read back, prove), and only
-a proven zip is moved into place, after its checksum. So a zip that can be seen has its checksum
+How one is made: everything happens in a locked workspace (a proven dump, packed, read back), and
+only such a zip is moved into place, after its checksum. So a zip that can be seen has its checksum
 and was verified, at whatever moment its maker died; a checksum without a zip misleads nobody.
 Removal goes the other way round: the zip first.
 """
@@ -236,7 +236,6 @@ def _backup(file: str, size: int, sha256: str, said: Manifest) -> Backup:
         release=said.release,
         schema=said.schema,
         rows=said.database.rows,
-        hashes=said.database.hashes,
         shape=said.database.shape,
         server=said.database.tools.get("server") or said.database.tools.get("sqlite") or "",
     )

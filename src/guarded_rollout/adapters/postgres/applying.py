@@ -3,7 +3,8 @@
 First everything at once, with constraints that can wait until the end waiting. If anything does
 not fit, everything again, carefully: each group as a whole; one that fails is halved until the
 rows that fail are alone. Those are tried again as long as that brings any of them in, because a
-row may need another one: its parent, or a unique value that another row gives up.
+row may need another one: its parent, or a unique value that another row gives up. If then a row
+came back that points to one which did not, all of it is taken back and done without that row.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from guarded_rollout.adapters.postgres.sessions import Connection, connect, stop
 from guarded_rollout.adapters.postgres.shapes import shapes
 from guarded_rollout.adapters.postgres.staging import Group, Staged, conflict, stage
 from guarded_rollout.adapters.postgres.statements import Statements
+from guarded_rollout.adapters.postgres.strangers import Stranded, move_out, stranded
 from guarded_rollout.core.changes import Change, What
 from guarded_rollout.core.problems import Interrupted
 from guarded_rollout.ports import Applied, Control
@@ -32,6 +34,7 @@ _TAKEN = {
     What.REMOVED: "the row is another one now, or other rows point to it",
 }
 _GONE = "the row is not there any more"
+_STRANDED = "the row in {} that it points to does not come back"
 
 
 def apply(
@@ -62,7 +65,7 @@ def apply(
             related = kin(connection, {group.shape.label for group in groups})
             order = sorted(groups, key=lambda group: related.place(group.shape.label, group.what))
             with disarmed(connection, groups):
-                failed = _Applying(connection, related, control).run(order)
+                failed = _Applying(connection, related, control, staged.refused).run(order)
             for failure in failed:
                 staged.conflicts.append(failure.told())
             move_sequences(connection, groups, [(f.group.number, f.at) for f in failed])
@@ -71,7 +74,7 @@ def apply(
     finally:
         connection.close()
     if whole and staged.conflicts:
-        return Applied(0, 0, 0, tuple(staged.conflicts))
+        return Applied(0, 0, 0, tuple(staged.conflicts), tuple(sorted(staged.missing)))
     return _counted(staged, failed)
 
 
@@ -100,9 +103,37 @@ class _Applying:
     connection: Connection
     kin: Kin
     control: Control
+    refused: list[Group]
     why: str = ""
 
     def run(self, groups: list[Group]) -> list[_Failure]:
+        from psycopg import Rollback  # noqa: PLC0415 - only PostgreSQL's users should wait for it
+
+        out = self._moved_out(self._stranded(groups, []))
+        while True:
+            with self.connection.transaction():
+                failed = self._bring(groups)
+                found = self._stranded(groups, failed)
+                if found:
+                    raise Rollback
+            if not found:
+                return [*out, *failed]
+            out += self._moved_out(found)
+
+    def _stranded(self, groups: list[Group], failed: list[_Failure]) -> list[Stranded]:
+        if not failed and not self.refused:
+            return []
+        gone = [(failure.group, failure.at) for failure in failed]
+        return stranded(self.connection, self.kin.links, groups, self.refused, gone)
+
+    def _moved_out(self, found: list[Stranded]) -> list[_Failure]:
+        return [
+            _Failure(some.group, at, _STRANDED.format(some.parent), tuple(key))
+            for some in found
+            for at, key in move_out(self.connection, some)
+        ]
+
+    def _bring(self, groups: list[Group]) -> list[_Failure]:
         if self._at_once(groups):
             return []
         self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -189,4 +220,5 @@ def _counted(staged: Staged, failed: list[_Failure]) -> Applied:
     for failure in failed:
         counts[failure.group.what] -= 1
     added, changed, removed = (counts[what] for what in (What.ADDED, What.CHANGED, What.REMOVED))
-    return Applied(added, changed, removed, tuple(staged.conflicts))
+    left_out = tuple(sorted(staged.missing))
+    return Applied(added, changed, removed, tuple(staged.conflicts), left_out)

@@ -1,9 +1,13 @@
 """What is in a database: tables, rows, hashes of their content, the schema in words.
 
-The hash of a table is the sum of a 64-bit hash of every row's text, computed by the server: one
+The hash of a table is the sum of a 64-bit hash of every row, computed by the server: one
 sequential scan, in parallel if the server likes, no sorting, whatever the order of the rows. The
 columns go in by name, so a column that was dropped and added again counts as the same. It finds
 accidents; against forgery the backup has its SHA-256.
+
+A value is hashed as it is where equal values are the same to the bit, else as its text: 1.0 and
+1.00 are equal, but not the same. Servers before PostgreSQL 14 hash the text of whole rows, and so
+did the dumps of earlier versions of this tool.
 """
 
 import hashlib
@@ -18,15 +22,35 @@ from guarded_rollout.core.problems import Broken
 from guarded_rollout.ports import Table
 
 VERSION_TABLE = "alembic_version"
+_HASHES_RECORDS = 14
+# A record's hash is linear in those of its columns: without the outer one, values that changed
+# places between two rows would add up to the same. As bytes, because the server folds the two
+# halves of a bigint into one before it hashes: 1 would be the same as 1 << 32.
+_OF_VALUES = (
+    "pg_catalog.hash_record_extended("
+    "ROW(pg_catalog.int8send(pg_catalog.hash_record_extended(ROW({}), 0))), 0)"
+)
+_OF_TEXT = 'pg_catalog.hashtextextended(ROW({})::text COLLATE "C", 0)'
+_HASHED = {
+    "value": "{}",
+    "int8": "pg_catalog.int8send({})",
+    "timestamp": "pg_catalog.timestamp_send({})",
+    "timestamptz": "pg_catalog.timestamptz_send({})",
+    "words": '{} COLLATE "C"',
+    # A cast to text would drop the blanks at the end.
+    "padded": 'pg_catalog.textin(pg_catalog.bpcharout({})) COLLATE "C"',
+    "text": '{}::text COLLATE "C"',
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One table. `columns` by name."""
+    """One table. `columns` by name; `hashed`: as what each is hashed."""
 
     schema: str
     name: str
     columns: tuple[str, ...]
+    hashed: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -42,7 +66,7 @@ def label(schema: str, name: str) -> str:
 def tables(connection: Connection) -> tuple[Found, ...]:
     """All that hold data of the service, its migrations' own table left out."""
     asked = connection.execute(_query("tables"))
-    found = [Found(row[0], row[1], tuple(row[2])) for row in asked]
+    found = [Found(row[0], row[1], tuple(row[2]), tuple(row[3])) for row in asked]
     return tuple(table for table in found if table.name != VERSION_TABLE)
 
 
@@ -54,19 +78,24 @@ def rows(connection: Connection) -> dict[str, int]:
     }
 
 
-def fingerprint(connection: Connection, go_on: Callable[[], None]) -> dict[str, Table]:
-    """Rows and hash per table. `go_on` is asked before each; it raises to stop."""
+def fingerprint(
+    connection: Connection, go_on: Callable[[], None], *, of_text: bool = False
+) -> dict[str, Table]:
+    """Rows and hash per table. `of_text`: as earlier versions of this tool hashed."""
     from psycopg import sql  # noqa: PLC0415 - only PostgreSQL's users should wait for it
 
+    whole = of_text or server(connection)[1] < _HASHES_RECORDS
     found = {}
     for table in tables(connection):
         go_on()
-        columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
-        row = sql.SQL("ROW({})::text").format(columns)
+        columns = [
+            sql.SQL("{}" if whole else _HASHED[how]).format(sql.Identifier(name))
+            for name, how in zip(table.columns, table.hashed, strict=True)
+        ]
+        row = sql.SQL(_OF_TEXT if whole else _OF_VALUES).format(sql.SQL(", ").join(columns))
         count, total = _one(
             connection,
-            'SELECT count(*), coalesce(sum(hashtextextended({row} COLLATE "C", 0)), 0)::text '
-            "FROM ONLY {}.{}",
+            "SELECT count(*), coalesce(sum({row}), 0)::text FROM ONLY {}.{}",
             table,
             row=row,
         )

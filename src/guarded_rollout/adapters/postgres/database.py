@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from guarded_rollout.adapters.postgres import applying, content, dumps, shapes
 from guarded_rollout.adapters.postgres.access import Access
+from guarded_rollout.adapters.postgres.defaults import blank
 from guarded_rollout.adapters.postgres.records import records
 from guarded_rollout.adapters.postgres.sessions import connect, looking, there, told
 from guarded_rollout.core.changes import Change, Record
 from guarded_rollout.core.migration_findings import TableSeen
-from guarded_rollout.core.problems import Broken, Busy, Interrupted
+from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted
 from guarded_rollout.ports import Applied, Clock, Control, Dumped, Table
 
 if TYPE_CHECKING:
@@ -123,20 +124,37 @@ class PostgresDatabase:
         with looking(self.access, self.wait_seconds) as connection:
             return shapes.seen(connection)
 
+    def blank(self, table: str) -> Mapping[str, str | None]:
+        """Look: per column that is not generated, its constant default, else None.
+
+        Of a column that was added with a default later, what it was in the rows of then. BadInput
+        when the table is not there.
+        """
+        with looking(self.access, self.wait_seconds) as connection:
+            shape = shapes.shapes(connection).get(table)
+            if shape is None:
+                raise BadInput(f"there is no table {table} in {self.access}", "ask tables() first")
+            return blank(connection, shape)
+
     def records(
-        self, table: str, columns: tuple[str, ...], control: Control
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        control: Control,
+        *,
+        beside: tuple[str, ...] = (),
     ) -> AbstractContextManager[Iterator[Record]]:
         """Look: a table's rows in one snapshot, by a cursor; sorted by the server.
 
         BadInput when the table or a column is not there.
         """
-        return records(self.access, self.wait_seconds, table, columns, control)
+        return records(self.access, self.wait_seconds, table, (columns, beside), control)
 
     def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
         """Bring set-aside changes back, in one transaction. See `applying`."""
         return applying.apply(self.access, self.wait_seconds, changes, control, whole=whole)
 
-    def restore(self, dump: Path, control: Control) -> None:
+    def restore(self, dump: Path, control: Control, *, over: str | None = None) -> None:
         """Put a dump in this database's place: made beside it, compared, renamed. See `replacing`.
 
         Broken when the dump is damaged or does not go in; BadInput when the user has not the
@@ -144,9 +162,27 @@ class PostgresDatabase:
         """
         from guarded_rollout.adapters.postgres.replacing import replace  # noqa: PLC0415 - knows us
 
-        replace(self, dump, control)
+        replace(self, dump, control, over)
 
-    def dump(self, to: Path, control: Control) -> Dumped:
+    def keep_as_it_is(self, folder: Path, stamp: str, control: Control) -> str | None:
+        """Look: the name that `restore` gives to what is there, if it is there."""
+        from guarded_rollout.adapters.postgres.replacing import kept_name  # noqa: PLC0415 - as above
+
+        del folder, control
+        server = self.access.named(MAINTENANCE)
+        connection = connect(server, self.wait_seconds)
+        try:
+            with told(self.access, "looking for"):
+                found = connection.execute(
+                    "SELECT FROM pg_catalog.pg_database WHERE datname = %s", (self.access.name,)
+                ).fetchone()
+        finally:
+            connection.close()
+        return None if found is None else kept_name(self, stamp)
+
+    def dump(
+        self, to: Path, control: Control, whole: Callable[[Path], None] = lambda _: None
+    ) -> Dumped:
         """Write the new folder `to` by pg_dump; everything about it is of one snapshot.
 
         BadInput when `to` exists, or the tools are missing or too old; Busy when a table stays
@@ -154,7 +190,7 @@ class PostgresDatabase:
         """
         if not self.exists():
             raise Broken(f"there is no database {self.access}", "deploy once, or check its name")
-        return dumps.dump(self.access, to, control, self.clock, self.wait_seconds)
+        return dumps.dump(self, to, control, whole)
 
     def prove(self, dump: Path) -> Mapping[str, int]:
         """Look: every table of the dump is whole to its last row. Needs no server."""

@@ -1,24 +1,25 @@
 """A dump: a folder as `pg_dump -Fd` writes it, and CONTENT.json of ours, which pg_restore ignores.
 
-pg_dump and the session that counts and hashes see the same exported snapshot, so what is written
-down about the dump is true of the dump, whatever writers do meanwhile.
+pg_dump and the session that looks at the schema see the same exported snapshot, so what is written
+down about the dump is true of the dump, whatever writers do meanwhile. Rows are counted in the
+files while pg_dump writes them. That they come back is proven by `comparison`.
 """
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guarded_rollout.adapters.postgres import content
 from guarded_rollout.adapters.postgres.access import Access
 from guarded_rollout.adapters.postgres.content_file import Content, read, write
-from guarded_rollout.adapters.postgres.sessions import Connection, connect, looking
-from guarded_rollout.adapters.postgres.tools import Quiet, find
-from guarded_rollout.core.problems import BadInput, Broken, Interrupted
-from guarded_rollout.ports import Clock, Control, Dumped, Table
+from guarded_rollout.adapters.postgres.data_file import DataFile
+from guarded_rollout.adapters.postgres.sessions import connect, looking
+from guarded_rollout.adapters.postgres.tools import Quiet, Tools, find
+from guarded_rollout.core.problems import BadInput, Broken
+from guarded_rollout.ports import Clock, Control, Dumped
 
 if TYPE_CHECKING:
     from guarded_rollout.adapters.postgres.database import PostgresDatabase
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 JOBS = 2
 TOC = "toc.dat"
 _SAY_EVERY_SECONDS = 2.0
-_POLL_SECONDS = 0.1
-_CHUNK = 1 << 20
-_END = b"\\.\n\n\n"
+_DATA = "[0-9]*.dat"
 _ENTRY = re.compile(r"(\d+); \d+ \d+ TABLE DATA (\S+) (.+) \S+")
 # Subscriptions would begin to replicate, wherever they come back.
 IN_ITS_PLACE = ("subscriptions",)
@@ -41,15 +40,26 @@ _DAMAGED = "do not restore it; use another backup, and check the disk"
 
 @dataclass(slots=True)
 class _Growing:
-    """Says how far pg_dump is whenever it is asked whether to stop."""
+    """Counts what pg_dump has written, and says how far it is, whenever it is asked to stop.
+
+    `whole` is told of each file that has its end while pg_dump still writes others.
+    """
 
     control: Control
     folder: Path
     clock: Clock
     began: float
     said: float
+    whole: Callable[[Path], None]
+    files: dict[str, DataFile] = field(default_factory=dict)
 
     def stopped(self) -> bool:
+        for path in self.folder.glob(_DATA):
+            file = self.files.setdefault(path.name, DataFile(path))
+            if not file.ended:
+                file.follow()
+                if file.ended:
+                    self.whole(path)
         now = self.clock.monotonic()
         if now - self.said >= _SAY_EVERY_SECONDS:
             self.said = now
@@ -61,26 +71,35 @@ class _Growing:
     def say(self, text: str) -> None:
         self.control.say(text)
 
+    def rows(self, files: Mapping[str, Path]) -> dict[str, int]:
+        """Of each table, by its file, once pg_dump has ended."""
+        return {
+            label: self.files.get(path.name, DataFile(path)).rows(label)
+            for label, path in files.items()
+        }
 
-def dump(access: Access, to: Path, control: Control, clock: Clock, wait_seconds: float) -> Dumped:
+
+def dump(
+    database: "PostgresDatabase", to: Path, control: Control, whole: Callable[[Path], None]
+) -> Dumped:
     """Write the new folder `to`, 0700. On failure there is no `to`."""
+    access = database.access
     _new_folder(to)
     try:
-        with looking(access, wait_seconds) as connection:
+        with looking(access, database.wait_seconds) as connection:
             version, major = content.server(connection)
-            tools = find(clock, major)
+            tools = find(database.clock, major)
             exported = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
             assert exported is not None
             shape = content.schema(connection)
-            wait = f"--lock-wait-timeout={int(wait_seconds * 1000)}"
-            arguments = ("-Fd", f"-j{JOBS}", "-Z0", wait, f"--snapshot={exported[0]}")
-            now = clock.monotonic()
-            growing = _Growing(control, to, clock, now, now)
-            with _hashing(connection, control) as hashed:
-                tools.run(access, tools.pg_dump, (*arguments, f"--file={to}"), to, growing)
-                found = _wait(hashed, control)
-        dumped = Dumped(found, shape, {"server": version, "pg_dump": tools.version})
-        write(to, Content(major, shape, found))
+            tables = {table.label for table in content.tables(connection)}
+            now = database.clock.monotonic()
+            growing = _Growing(control, to, database.clock, now, now, whole)
+            words = arguments(to, database.wait_seconds, f"--snapshot={exported[0]}")
+            tools.run(access, tools.pg_dump, words, to, growing)
+        rows = growing.rows(data_files(listing(tools, access, to), to))
+        _check_all_there(to, tables - rows.keys(), tools)
+        write(to, Content(major, shape, rows))
         for file in to.iterdir():
             file.chmod(0o600)
     except BaseException as error:
@@ -90,7 +109,13 @@ def dump(access: Access, to: Path, control: Control, clock: Clock, wait_seconds:
                 f"{to} cannot be written: {error.strerror}", f"check the folder {to.parent}"
             ) from error
         raise
-    return dumped
+    return Dumped(rows, shape, {"server": version, "pg_dump": tools.version})
+
+
+def arguments(to: Path, wait_seconds: float, *more: str) -> tuple[str, ...]:
+    """What pg_dump is told. Whoever wants its dump to outlive a power cut syncs it."""
+    wait = f"--lock-wait-timeout={int(wait_seconds * 1000)}"
+    return ("-Fd", f"-j{JOBS}", "-Z0", "--no-sync", wait, *more, f"--file={to}")
 
 
 def prove(folder: Path, clock: Clock, access: Access) -> Mapping[str, int]:
@@ -100,20 +125,9 @@ def prove(folder: Path, clock: Clock, access: Access) -> Mapping[str, int]:
     """
     tools = find(clock)
     try:
-        expected = {name: table.rows for name, table in read(folder).tables.items()}
-        listing = folder.with_name(folder.name + ".list")
-        try:
-            arguments = ("--list", f"--file={listing}", str(folder))
-            tools.run(access, tools.pg_restore, arguments, folder, Quiet())
-            entries = listing.read_text("utf-8")
-        finally:
-            listing.unlink(missing_ok=True)
-        rows = {}
-        for line in entries.splitlines():
-            found = _ENTRY.fullmatch(line)
-            if found and found[3] != content.VERSION_TABLE:
-                label = content.label(found[2], found[3])
-                rows[label] = _count(folder / f"{found[1]}.dat", folder, label)
+        expected = read(folder).rows
+        files = data_files(listing(tools, access, folder), folder)
+        rows = {label: DataFile(file).rows(label) for label, file in files.items()}
     except (OSError, ValueError) as error:
         raise Broken(f"{folder} is not a whole dump: {error}", _DAMAGED) from error
     except Broken as error:
@@ -131,6 +145,27 @@ def prove(folder: Path, clock: Clock, access: Access) -> Mapping[str, int]:
             _DAMAGED,
         )
     return rows
+
+
+def listing(tools: Tools, access: Access, folder: Path) -> tuple[str, ...]:
+    """The table of contents in pg_restore's words, a line per entry."""
+    said = folder.with_name(folder.name + ".list")
+    try:
+        arguments = ("--list", f"--file={said}", str(folder))
+        tools.run(access, tools.pg_restore, arguments, folder, Quiet())
+        return tuple(said.read_text("utf-8").splitlines())
+    finally:
+        said.unlink(missing_ok=True)
+
+
+def data_files(entries: Iterable[str], folder: Path) -> dict[str, Path]:
+    """The file with the rows of each table, the migrations' own table left out."""
+    found = [_ENTRY.fullmatch(line) for line in entries]
+    return {
+        content.label(one[2], one[3]): folder / f"{one[1]}.dat"
+        for one in found
+        if one and one[3] != content.VERSION_TABLE
+    }
 
 
 def restore(
@@ -151,37 +186,12 @@ def restore(
     )
 
 
-class _hashing:  # noqa: N801 - used like a function
-    """Hashes in a thread while pg_dump runs; leaving early cancels the statement."""
-
-    def __init__(self, connection: Connection, control: Control) -> None:
-        self._connection = connection
-        self._control = control
-        self._leaving = False
-        self._threads = ThreadPoolExecutor(1)
-
-    def __enter__(self) -> "Future[dict[str, Table]]":
-        self._future = self._threads.submit(content.fingerprint, self._connection, self._go_on)
-        return self._future
-
-    def __exit__(self, *_: object) -> None:
-        self._leaving = True
-        if not self._future.done():
-            self._connection.cancel_safe(timeout=_POLL_SECONDS * 50)
-        self._threads.shutdown(wait=True)
-
-    def _go_on(self) -> None:
-        if self._leaving or self._control.stopped():
-            raise Interrupted("the dump was told to stop", "start it again")
-
-
-def _wait(hashed: "Future[dict[str, Table]]", control: Control) -> dict[str, Table]:
-    while True:
-        try:
-            return hashed.result(timeout=_POLL_SECONDS)
-        except TimeoutError:
-            if control.stopped():
-                raise Interrupted("the dump was told to stop", "start it again") from None
+def _check_all_there(folder: Path, lacking: set[str], tools: Tools) -> None:
+    if lacking:
+        raise Broken(
+            f"{folder} is not a whole dump: it has no rows of {', '.join(sorted(lacking))}",
+            f"look at {tools.pg_dump}, then make another one",
+        )
 
 
 def _new_folder(path: Path) -> None:
@@ -193,22 +203,3 @@ def _new_folder(path: Path) -> None:
         raise Broken(
             f"{path} cannot be written: {error.strerror}", f"check the folder {path.parent}"
         ) from error
-
-
-def _count(file: Path, folder: Path, label: str) -> int:
-    """A table's data are one line per row, and an end of their own."""
-    lines, tail = 0, b""
-    for chunk in _chunks(file):
-        if b"\0" in chunk:
-            raise Broken(f"{folder} is damaged: the data of {label} hold zero bytes", _DAMAGED)
-        lines += chunk.count(b"\n")
-        tail = (tail + chunk)[-len(_END) - 1 :]
-    if tail != _END and tail != b"\n" + _END:
-        raise Broken(f"{folder} is damaged: the data of {label} have no end", _DAMAGED)
-    return lines - _END.count(b"\n")
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as data:
-        while chunk := data.read(_CHUNK):
-            yield chunk

@@ -68,11 +68,24 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A foreign key. `columns`: the child's and the parent's."""
+
+    child: str
+    parent: str
+    columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Kin:
-    """`order`: tables, parents first. `pointers`: by table, foreign keys that act on DELETE."""
+    """`order`: tables, parents first. `pointers`: by table, foreign keys that act on DELETE.
+
+    `links`: every foreign key.
+    """
 
     order: tuple[str, ...]
     pointers: dict[str, tuple[Pointer, ...]] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
 
     def place(self, table: str, what: What) -> tuple[int, int]:
         """When: what was added parents first, then what changed, what was removed parents last."""
@@ -89,11 +102,14 @@ def kin(connection: Connection, tables: set[str]) -> Kin:
     """How `tables` hang together."""
     parents: dict[str, set[str]] = {table: set() for table in tables}
     pointers: dict[str, tuple[Pointer, ...]] = {}
+    links = []
     for schema, name, parent_schema, parent_name, acts, columns in connection.execute(_POINTERS):
         child, parent = label(schema, name), label(parent_schema, parent_name)
+        pairs = tuple((theirs, ours) for theirs, ours in columns)
         parents.setdefault(child, set()).add(parent)
+        links.append(Link(child, parent, pairs))
         if acts:
-            pointer = Pointer(schema, name, tuple((theirs, ours) for theirs, ours in columns))
+            pointer = Pointer(schema, name, pairs)
             pointers[parent] = (*pointers.get(parent, ()), pointer)
     order: dict[str, None] = {}
 
@@ -106,7 +122,7 @@ def kin(connection: Connection, tables: set[str]) -> Kin:
 
     for table in sorted(tables):
         visit(table, frozenset({table}))
-    return Kin(tuple(order), pointers)
+    return Kin(tuple(order), pointers, tuple(links))
 
 
 @contextmanager
@@ -142,7 +158,7 @@ def move_sequences(
         table = group.shape.quoted.as_string(connection)
         sequences = connection.execute(_SEQUENCES, (table,)).fetchall()
         for column, up, low, high, schema, name in sequences:
-            if column not in group.columns or group.shape.columns[column].base not in _NUMBERS:
+            if column not in group.names or group.shape.columns[column].base not in _NUMBERS:
                 continue
             sequence = sql.Identifier(schema, name)
             past = sql.SQL(_PAST).format(
@@ -150,7 +166,7 @@ def move_sequences(
                 sequence=sequence,
                 edge=sql.SQL("max" if up else "min"),
                 beyond=sql.SQL(">" if up else "<"),
-                at=sql.Literal(group.columns.index(column) + 1),
+                at=sql.Literal(group.names.index(column) + 1),
                 group=sql.Literal(group.number),
                 low=sql.Literal(low),
                 high=sql.Literal(high),

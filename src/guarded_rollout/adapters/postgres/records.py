@@ -19,25 +19,33 @@ _ROWS_AT_A_TIME = 500
 
 @contextmanager
 def records(
-    access: Access, wait_seconds: float, table: str, columns: tuple[str, ...], control: Control
+    access: Access,
+    wait_seconds: float,
+    table: str,
+    asked: tuple[tuple[str, ...], tuple[str, ...]],
+    control: Control,
 ) -> Iterator[Iterator[Record]]:
     """One snapshot, a cursor of the server. Sorted there: on its disk where memory is short.
 
-    BadInput when the table or one of the columns is not there.
+    `asked`: the columns for the values, and those beside. BadInput when the table or one of them
+    is not there.
     """
+    columns, beside = asked
     with looking(access, wait_seconds) as connection, stoppable(connection, control, access):
-        shape = _shape(shapes(connection).get(table), table, columns, access)
+        shape = _shape(shapes(connection).get(table), table, (*columns, *beside), access)
         key = shape.key or columns
         utf8 = connection.info.parameter_status("server_encoding") in {"UTF8", "SQL_ASCII"}
         with connection.cursor("records") as cursor:
             cursor.itersize = _ROWS_AT_A_TIME
-            cursor.execute(_query(shape, key, columns, utf8=utf8))
+            cursor.execute(_query(shape, key, (*columns, *beside), utf8=utf8))
+            end = len(key) + len(columns)
 
             def read() -> Iterator[Record]:
                 try:
                     for row in cursor:
-                        values = dict(zip(columns, row[len(key) :], strict=True))
-                        yield Record(tuple(row[: len(key)]), values)
+                        values = dict(zip(columns, row[len(key) : end], strict=True))
+                        more = dict(zip(beside, row[end:], strict=True))
+                        yield Record(tuple(row[: len(key)]), values, more)
                 except UnicodeDecodeError as error:
                     raise Broken(
                         f"{table} in {access} holds bytes that are no text: {error}",

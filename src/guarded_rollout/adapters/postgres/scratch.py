@@ -11,12 +11,12 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded_rollout.adapters.postgres import dumps
+from guarded_rollout.adapters.postgres import comparison, dumps
 from guarded_rollout.adapters.postgres.access import Access
 from guarded_rollout.adapters.postgres.database import PostgresDatabase
 from guarded_rollout.adapters.postgres.sessions import Connection, connect, told
 from guarded_rollout.core.problems import BadInput
-from guarded_rollout.ports import Control
+from guarded_rollout.ports import Compared, Control
 
 OLD_SECONDS = 3600.0
 _STEM = 31  # of 63 bytes that a name may have
@@ -33,6 +33,10 @@ class PostgresScratch(PostgresDatabase):
     def fill(self, dump: Path, control: Control) -> None:
         """By pg_restore."""
         dumps.restore(self, dump, control, dumps.FOR_TRYING_OUT)
+
+    def compare(self, dump: Path, control: Control) -> Compared:
+        """By dumping it again."""
+        return comparison.compare(dump, self.access, self.clock, self.wait_seconds, control)
 
     def discard(self) -> None:
         """Drop it, with whoever is connected."""
@@ -82,7 +86,7 @@ def sweep(connection: Connection, access: Access, now: float) -> tuple[str, ...]
     """Drop what dead owners left. Returns the names. `connection`: to the real database."""
     from psycopg import errors  # noqa: PLC0415 - only PostgreSQL's users should wait for it
 
-    pattern = rf"{re.escape(_stem(access.name))}_[a-z]{{1,12}}_([0-9a-f]{{8}})_[0-9a-f]{{8}}"
+    pattern = rf"{re.escape(stem(access.name))}_[a-z]{{1,12}}_([0-9a-f]{{8}})_[0-9a-f]{{8}}"
     gone = []
     with told(access, "looking for scratch databases beside"):
         names = [str(row[0]) for row in connection.execute("SELECT datname FROM pg_database")]
@@ -106,11 +110,14 @@ def sweep(connection: Connection, access: Access, now: float) -> tuple[str, ...]
 
 def scratch_name(name: str, purpose: str, now: float) -> str:
     """A new name for a database beside the one called `name`. Whoever is dead is swept by it."""
-    return f"{_stem(name)}_{purpose}_{int(now):08x}_{secrets.token_hex(4)}"
+    return f"{stem(name)}_{purpose}_{int(now):08x}_{secrets.token_hex(4)}"
 
 
-def _stem(name: str) -> str:
-    """The name, cut where it leaves no room for an ending; then no other one is cut to the same."""
+def stem(name: str) -> str:
+    """What names beside the database `name` begin with: it, cut where it leaves no room.
+
+    Then no other one is cut to the same.
+    """
     if len(name.encode()) <= _STEM:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]

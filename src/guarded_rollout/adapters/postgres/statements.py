@@ -5,7 +5,7 @@ length: what is too long is then refused, where a cast to varchar(5) would cut i
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from guarded_rollout.adapters.postgres.kin import Pointer
 from guarded_rollout.adapters.postgres.sessions import Connection
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from psycopg import sql
 
 _RANGE = "s.grp = {group} AND s.at >= {low} AND s.at < {high}"
+_SIZE = "(SELECT pg_catalog.count(*) FROM pg_temp.staged s WHERE {})"
 _ADD = """
     INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE
     SELECT {values} FROM pg_temp.staged s WHERE {range} AND NOT EXISTS (
@@ -25,13 +26,17 @@ _CHANGE = """
     UPDATE ONLY {table} AS t SET {sets} FROM pg_temp.staged s
     WHERE {range} AND {same} AND {texts} = s.before
 """
+_FILL = """
+    UPDATE ONLY {table} AS t SET {fills} FROM pg_temp.staged s
+    WHERE {range} AND {same} AND {texts} = s.now[:{width}] AND {free}
+"""
 _REMOVE = """
     DELETE FROM ONLY {table} AS t USING pg_temp.staged s
     WHERE {range} AND {same} AND {texts} = s.before AND {loose}
 """
 _AS_NOW = """
     SELECT count(*) = {size} FROM pg_temp.staged s
-    JOIN ONLY {table} AS t ON {same} WHERE {range} AND {texts} = s.now
+    JOIN ONLY {table} AS t ON {same} WHERE {range} AND {all_texts} = s.now
 """
 _GONE = """
     SELECT NOT EXISTS (
@@ -42,7 +47,7 @@ _ADD_LOOSE = """
     WITH new AS (
         INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE
         SELECT {values} FROM pg_temp.staged s WHERE {range} ORDER BY s.at
-        RETURNING {texts} AS texts)
+        RETURNING {all_texts} AS texts)
     SELECT count(*) = {size} FROM new
     WHERE texts IN (SELECT s.now FROM pg_temp.staged s WHERE {range})
 """
@@ -89,6 +94,8 @@ class Statements:
             connection.execute(self._filled(_ADD, low, high))
         elif self._set():
             connection.execute(self._filled(_CHANGE, low, high))
+        if self._fills():
+            connection.execute(self._filled(_FILL, low, high))
         return said(_AS_NOW)
 
     def look(self, connection: Connection, at: int) -> tuple[tuple[str | None, ...], bool]:
@@ -102,13 +109,38 @@ class Statements:
         names = (name for name in self.group.columns if name not in shape.key)
         return tuple(name for name in names if not shape.columns[name].fixed)
 
+    def _fills(self) -> tuple[str, ...]:
+        columns = self.group.shape.columns
+        return tuple(name for name in self.group.beside if not columns[name].fixed)
+
+    def _free(self, now: LiteralString) -> "sql.Composed":
+        """Nobody filled a column beside otherwise. `now`: what else may be in it."""
+        from psycopg import sql  # noqa: PLC0415 - only PostgreSQL's users should wait for it
+
+        words = sql.SQL('(t.{c} IS NULL OR (t.{c}::text) COLLATE "C" IN ({blank}, ' + now + "))")
+        tests = [
+            words.format(
+                c=sql.Identifier(name),
+                blank=sql.Literal(self.group.blank[name]),
+                at=sql.Literal(self.group.names.index(name) + 1),
+            )
+            for name in self.group.beside
+        ]
+        return sql.SQL(" AND ").join([sql.SQL("true"), *tests])
+
     def _filled(self, text: str, low: int, high: int) -> "sql.Composed":
         from psycopg import sql  # noqa: PLC0415 - only PostgreSQL's users should wait for it
 
         shape, columns = self.group.shape, self.group.columns
         comma = sql.SQL(", ")
-        texts = [sql.SQL('(t.{}::text) COLLATE "C"').format(sql.Identifier(c)) for c in columns]
-        values = {name: self._from("now", at, name) for at, name in enumerate(columns)}
+        some = sql.SQL(_RANGE).format(
+            group=sql.Literal(self.group.number), low=sql.Literal(low), high=sql.Literal(high)
+        )
+        texts = [
+            sql.SQL('(t.{}::text) COLLATE "C"').format(sql.Identifier(name))
+            for name in self.group.names
+        ]
+        values = {name: self._from("now", at, name) for at, name in enumerate(self.group.names)}
         for at, name in enumerate(shape.key):
             if not shape.columns[name].generated:
                 values.setdefault(name, self._from("key", at, name))
@@ -116,19 +148,24 @@ class Statements:
             sql.SQL("t.{} = {}").format(sql.Identifier(name), self._from("key", at, name))
             for at, name in enumerate(shape.key)
         ]
-        sets = [sql.SQL("{} = {}").format(sql.Identifier(c), values[c]) for c in self._set()]
+        sets, fills = (
+            comma.join(sql.SQL("{} = {}").format(sql.Identifier(c), values[c]) for c in names)
+            for names in (self._set(), self._fills())
+        )
         return sql.SQL(text).format(
             table=shape.quoted,
-            range=sql.SQL(_RANGE).format(
-                group=sql.Literal(self.group.number), low=sql.Literal(low), high=sql.Literal(high)
-            ),
-            size=sql.Literal(high - low),
-            texts=sql.SQL("ARRAY[{}]::text[]").format(comma.join(texts)),
+            range=some,
+            size=sql.SQL(_SIZE).format(some) if self.group.out else sql.Literal(high - low),
+            texts=sql.SQL("ARRAY[{}]::text[]").format(comma.join(texts[: len(columns)])),
+            all_texts=sql.SQL("ARRAY[{}]::text[]").format(comma.join(texts)),
+            width=sql.Literal(len(columns)),
+            fills=fills,
+            free=self._free("s.now[{at}]"),
             names=comma.join(map(sql.Identifier, values)),
             values=comma.join(values.values()),
             same=sql.SQL(" AND ").join(same) if same else sql.SQL("false"),
-            sets=comma.join(sets),
-            loose=sql.SQL(" AND ").join((sql.SQL("true"), *map(_nobody, self.pointers))),
+            sets=sets,
+            loose=sql.SQL(" AND ").join([*map(_nobody, self.pointers), self._free("NULL")]),
         )
 
     def _from(self, side: str, at: int, column: str) -> "sql.Composed":

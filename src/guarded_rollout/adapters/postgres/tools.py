@@ -18,6 +18,9 @@ _DEBIAN = "/usr/lib/postgresql"
 _VERSION = re.compile(r"\(PostgreSQL\) ((\d+)[^\s]*)")
 _VERSION_SECONDS = 30.0
 _LIMIT_SECONDS = 24 * 3600.0
+# pg_dump sets the rest itself. Without these two the settings of a role or of a database would
+# show in the text of values, and a restored database would dump other bytes.
+_ALIKE = {"PGOPTIONS": "-c timezone=UTC -c bytea_output=hex"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,10 @@ class Tools:
         self, access: Access, program: Path, arguments: tuple[str, ...], cwd: Path, control: Control
     ) -> None:
         """Run one; when it fails the problem has what it said. Never asks for a password."""
+        alike = _ALIKE if program == self.pg_dump else {}
         finished = run(
             (str(program), "--no-password", *arguments),
-            env=access.tool_environment(),
+            env={**access.tool_environment(), **alike},
             cwd=cwd,
             control=control,
             clock=self.clock,

@@ -2,7 +2,8 @@
 
 What does not fit is tried again as long as others still go in: a name may become free. Foreign
 keys are looked at when all is done: where a row points to nothing that did not before, the change
-to blame is left out, and the whole is done anew without it. No cascade ever runs, so no row is
+to blame is left out, and the whole is done anew without it. So it is with a row that points to one
+that does not come back: whoever has its key now is a stranger. No cascade ever runs, so no row is
 touched that is not among the changes.
 """
 
@@ -11,10 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from guarded_rollout.adapters.sqlite.defaults import blank
 from guarded_rollout.adapters.sqlite.foreign_keys import Link, blamed, links, orphans
-from guarded_rollout.adapters.sqlite.layout import Layout, layout, service_tables
+from guarded_rollout.adapters.sqlite.layout import layout, service_tables
 from guarded_rollout.adapters.sqlite.rows import Misfit, Rows
 from guarded_rollout.adapters.sqlite.spool import Spool
+from guarded_rollout.adapters.sqlite.strangers import strangers
 from guarded_rollout.adapters.sqlite.triggers import silenced
 from guarded_rollout.adapters.sqlite.values import type_of_texts
 from guarded_rollout.core.changes import Change, What
@@ -46,7 +49,7 @@ def apply(
                 done = _fitting(connection, spool)
             if whole and done.conflicts:
                 connection.execute("ROLLBACK")
-                return Applied(0, 0, 0, done.conflicts)
+                return Applied(0, 0, 0, done.conflicts, done.left_out)
             connection.execute("COMMIT")
             return done
     except OSError as error:
@@ -58,10 +61,11 @@ def apply(
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """One go. `not_done`: number, change, why."""
+    """One go. `not_done`: number, change, why. `missing`: columns beside, by table."""
 
     done: Mapping[What, int]
     not_done: _NotDone
+    missing: frozenset[tuple[str, str]]
 
 
 def _fitting(connection: sqlite3.Connection, spool: Spool) -> Applied:
@@ -71,9 +75,11 @@ def _fitting(connection: sqlite3.Connection, spool: Spool) -> Applied:
         for link in links(connection, layouts)
         if link.child.name in spool.tables or link.parent in spool.tables
     ]
+    blanks = {name: blank(connection, made) for name, made in layouts.items()}
+    rows = {name: Rows(connection, made, blanks[name]) for name, made in layouts.items()}
     connection.text_factory = type_of_texts
     try:
-        return _without_orphans(connection, spool, layouts, touched)
+        return _without_orphans(connection, spool, rows, touched)
     finally:
         connection.text_factory = str
 
@@ -81,18 +87,20 @@ def _fitting(connection: sqlite3.Connection, spool: Spool) -> Applied:
 def _without_orphans(
     connection: sqlite3.Connection,
     spool: Spool,
-    layouts: Mapping[str, Layout],
+    rows: Mapping[str, Rows],
     touched: list[Link],
 ) -> Applied:
     known = {orphan.name for orphan in orphans(connection, touched)}
     left_out: dict[int, str] = {}
     connection.execute("SAVEPOINT all_of_it")
     while True:
-        tried = _try(connection, spool, layouts, left_out)
-        new = [orphan for orphan in orphans(connection, touched) if orphan.name not in known]
-        if not new:
-            return _applied(tried)
-        more = blamed(((n, change) for n, change in spool if n not in left_out), new)
+        tried = _try(spool, rows, left_out)
+        more = strangers(touched, tried.not_done, spool)
+        if not more:
+            new = [orphan for orphan in orphans(connection, touched) if orphan.name not in known]
+            if not new:
+                return _applied(tried)
+            more = blamed(((n, change) for n, change in spool if n not in left_out), new)
         if not more:
             raise Broken(
                 f"a row in {new[0].link.child.name} would point to nothing in "
@@ -103,21 +111,19 @@ def _without_orphans(
         connection.execute("ROLLBACK TO all_of_it")
 
 
-def _try(
-    connection: sqlite3.Connection,
-    spool: Spool,
-    layouts: Mapping[str, Layout],
-    left_out: Mapping[int, str],
-) -> _Tried:
-    rows = {name: Rows(connection, made) for name, made in layouts.items()}
+def _try(spool: Spool, rows: Mapping[str, Rows], left_out: Mapping[int, str]) -> _Tried:
     done: Counter[What] = Counter()
+    missing: set[tuple[str, str]] = set()
     final: _NotDone = []
     again: _NotDone = []
 
     def bring(number: int, change: Change, rest: _NotDone) -> None:
+        table = rows[change.table]
         try:
-            rows[change.table].bring(change)
-            done[change.what] += 1
+            missing.update((change.table, name) for name in change.beside.keys() - table.blank)
+            if change.before != change.now or table.beside(change):
+                table.bring(change)
+                done[change.what] += 1
         except Misfit as misfit:
             rest.append((number, change, str(misfit)))
 
@@ -136,7 +142,7 @@ def _try(
         again = rest
         if stuck:
             break
-    return _Tried(done, sorted(final + again, key=lambda one: one[0]))
+    return _Tried(done, sorted(final + again, key=lambda one: one[0]), frozenset(missing))
 
 
 def _applied(tried: _Tried) -> Applied:
@@ -145,6 +151,7 @@ def _applied(tried: _Tried) -> Applied:
         changed=tried.done.get(What.CHANGED, 0),
         removed=tried.done.get(What.REMOVED, 0),
         conflicts=tuple(_conflict(change, why) for _, change, why in tried.not_done),
+        left_out=tuple(sorted(f"{table}.{column}" for table, column in tried.missing)),
     )
 
 

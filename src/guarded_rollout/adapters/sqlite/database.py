@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from guarded_rollout.adapters.sqlite import access, dumps, layout
 from guarded_rollout.adapters.sqlite.application import apply
 from guarded_rollout.adapters.sqlite.content import fingerprint
+from guarded_rollout.adapters.sqlite.defaults import blank
+from guarded_rollout.adapters.sqlite.keeping import keep
 from guarded_rollout.adapters.sqlite.records import records
 from guarded_rollout.adapters.sqlite.restoration import restore
 from guarded_rollout.core.changes import Change, Record
@@ -115,25 +117,41 @@ class SqliteDatabase:
         with self.reading() as connection:
             return layout.seen(connection)
 
+    def blank(self, table: str) -> Mapping[str, str | None]:
+        """Look: per column that SQLite does not compute, its constant default, else None.
+
+        BadInput when the table is not there.
+        """
+        with self.reading() as connection:
+            return blank(connection, self._layout(connection, table))
+
     @contextmanager
     def records(
-        self, table: str, columns: tuple[str, ...], control: Control
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        control: Control,
+        *,
+        beside: tuple[str, ...] = (),
     ) -> Iterator[Iterator[Record]]:
         """Look: a table's rows, ordered by the key's text, from one snapshot; see `values`.
 
         BadInput when the table or a column is not there.
         """
         with self.reading() as connection:
-            if table not in layout.service_tables(connection):
-                raise BadInput(f"{self.path} has no table {table}", "look at its tables first")
-            made = layout.layout(connection, table)
-            if missing := [name for name in columns if name not in made.columns]:
+            made = self._layout(connection, table)
+            if missing := [name for name in (*columns, *beside) if name not in made.columns]:
                 raise BadInput(
                     f"table {table} in {self.path} has no column {', '.join(missing)}",
                     "look at its columns first",
                 )
-            found = records(connection, made, columns, self.going_on(control))
+            found = records(connection, made, (columns, beside), self.going_on(control))
             yield self._named(found)
+
+    def _layout(self, connection: sqlite3.Connection, table: str) -> layout.Layout:
+        if table not in layout.service_tables(connection):
+            raise BadInput(f"{self.path} has no table {table}", "look at its tables first")
+        return layout.layout(connection, table)
 
     def apply(self, changes: Iterable[Change], control: Control, *, whole: bool = False) -> Applied:
         """Bring set-aside changes back, in one transaction; what does not fit is a conflict.
@@ -147,14 +165,20 @@ class SqliteDatabase:
         with access.writing(self.path, self.wait_seconds) as connection:
             return apply(connection, changes, self.going_on(control), whole=whole)
 
-    def restore(self, dump: Path, control: Control) -> None:
+    def restore(self, dump: Path, control: Control, *, over: str | None = None) -> None:
         """Put a dump's content in this file's place, in one transaction of SQLite's own.
 
         Whoever has the file open sees it from the next transaction on; nobody needs to open it
         again. The file keeps its mode and owner. Busy when somebody holds the lock; Broken when
-        there is no room: both leave what was there.
+        there is no room: both leave what was there. AUTOINCREMENT goes on from where it is. With
+        `over` another file takes its place: who has the old one open must open it again.
         """
-        restore(self, dump, control)
+        restore(self, dump, control, over)
+
+    def keep_as_it_is(self, folder: Path, stamp: str, control: Control) -> str | None:
+        """Copy the file and what lies beside it into the new `folder`, byte by byte."""
+        del stamp
+        return keep(self, folder, control)
 
     def scratch(self, purpose: str) -> "SqliteScratch":
         """An empty database in a folder of its own beside this one."""
@@ -168,12 +192,15 @@ class SqliteDatabase:
         del who
         yield
 
-    def dump(self, to: Path, control: Control) -> Dumped:
+    def dump(
+        self, to: Path, control: Control, whole: Callable[[Path], None] = lambda _: None
+    ) -> Dumped:
         """Copy one snapshot into the new file `to`, mode 0600. On failure there is no `to`.
 
         BadInput when `to` exists; Busy when the database stays locked; Interrupted when told to
         stop; Broken when the database cannot be read or `to` cannot be written.
         """
+        del whole  # there is one file
         return dumps.dump(self, to, control)
 
     def prove(self, dump: Path) -> Mapping[str, int]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guarded_rollout.adapters.sqlite import access
-from guarded_rollout.adapters.sqlite.content import fingerprint
 from guarded_rollout.adapters.sqlite.layout import rows, statements
 from guarded_rollout.core.problems import Broken, Interrupted
 from guarded_rollout.ports import Control, Dumped
@@ -56,11 +55,9 @@ def dump(database: "SqliteDatabase", to: Path, control: Control) -> Dumped:
     access.new_file(to)
     try:
         with access.reading(database.path, database.wait_seconds, to) as source:
-            source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the snapshot begins
+            schema = statements(source)  # the snapshot begins
             _copy(source, to, Progress("copying", database, control, database.clock.monotonic()))
-        with access.reading(to, 0, copy=True) as connection:
-            found = fingerprint(connection, database.going_on(control))
-            return Dumped(found, statements(connection), {"sqlite": sqlite3.sqlite_version})
+        return Dumped(prove(to), schema, {"sqlite": sqlite3.sqlite_version})
     except BaseException:
         for suffix in ("", *access.COMPANIONS):
             access.beside(to, suffix).unlink(missing_ok=True)

@@ -17,14 +17,15 @@ _ROWS_AT_A_TIME = 1000
 def records(
     connection: sqlite3.Connection,
     table: Layout,
-    columns: tuple[str, ...],
+    asked: tuple[tuple[str, ...], tuple[str, ...]],
     go_on: Callable[[], None],
 ) -> Iterator[Record]:
-    """The rows, `columns` only. `go_on` is asked now and then; it raises to stop.
+    """The rows, with the columns `asked` only: those for their values, and those beside.
 
-    The columns are there. The connection reads no texts as `str` from now on.
+    The columns are there. `go_on` is asked now and then; it raises to stop. The connection reads
+    no texts as `str` from now on.
     """
-    key = table.key or columns
+    key = table.key or asked[0]
     connection.create_function("sorted_by", 1, _sorted_by, deterministic=True)
     ((encoding,),) = connection.execute("PRAGMA encoding")
     connection.create_function(
@@ -32,21 +33,30 @@ def records(
     )
     connection.text_factory = type_of_texts
     cursor = connection.execute(
-        f"SELECT {listed([*key, *columns])} FROM {quoted(table.name)} "  # noqa: S608 - names are quoted
+        f"SELECT {listed([*key, *asked[0], *asked[1]])} FROM {quoted(table.name)} "  # noqa: S608 - names are quoted
         f"ORDER BY {', '.join(_order(table, key))}"
     )
-    return _read(cursor, len(key), columns, go_on)
+    return _read(cursor, len(key), asked, go_on)
 
 
 def _read(
-    cursor: sqlite3.Cursor, parts: int, columns: tuple[str, ...], go_on: Callable[[], None]
+    cursor: sqlite3.Cursor,
+    parts: int,
+    asked: tuple[tuple[str, ...], tuple[str, ...]],
+    go_on: Callable[[], None],
 ) -> Iterator[Record]:
+    columns, beside = asked
+    end = parts + len(columns)
     go_on()
     while some := cursor.fetchmany(_ROWS_AT_A_TIME):
         go_on()
         for row in some:
             texts = [encode(value) for value in row]
-            yield Record(tuple(texts[:parts]), dict(zip(columns, texts[parts:], strict=True)))
+            yield Record(
+                tuple(texts[:parts]),
+                dict(zip(columns, texts[parts:end], strict=True)),
+                dict(zip(beside, texts[end:], strict=True)),
+            )
 
 
 def _order(table: Layout, key: tuple[str, ...]) -> Iterator[str]:

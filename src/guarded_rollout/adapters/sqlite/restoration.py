@@ -3,17 +3,18 @@
 Where there is a live file, its content is replaced by SQLite's backup API in one transaction: the
 locks of everybody else hold, a kill leaves a journal or a log that the next one who opens the
 file recovers, and a log of before comes earlier in the same log, so it cannot win. Where there is
-none, a whole file is put there by a rename, after the log of a file that is no more is gone.
+none, a whole file is put there by a rename, after the log of a file that is no more is gone. So
+it is where the live file cannot be read and is given up.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guarded_rollout.adapters.sqlite import access
+from guarded_rollout.adapters.sqlite import access, counters
 from guarded_rollout.adapters.sqlite.dumps import PAGES_PER_STEP, Progress
 from guarded_rollout.adapters.whole_files import sync_folder
 from guarded_rollout.core.problems import Broken
@@ -23,16 +24,36 @@ if TYPE_CHECKING:
     from guarded_rollout.adapters.sqlite.database import SqliteDatabase
 
 
-def restore(database: "SqliteDatabase", dump: Path, control: Control) -> None:
-    """All at once, or everything stays as it was."""
+def restore(database: "SqliteDatabase", dump: Path, control: Control, over: str | None) -> None:
+    """All at once, or everything stays as it was. `over`: where the live file was kept."""
     with access.reading(dump, 0, copy=True) as source:
         _check_whole(source, dump)
         database.going_on(control)()
-        if database.there():
-            _replace(database, source, control)
+        further = counters.further(source, database, control)
+    with _counted_on(database, dump, further, control) as whole:
+        if database.there() and over is None:
+            with access.reading(whole, 0, copy=True) as source:
+                _replace(database, source, control)
         else:
-            _put(database, dump, control)
+            _put(database, whole, control)
     control.say(f"{database.path.name} is what it was in the backup")
+
+
+@contextmanager
+def _counted_on(
+    database: "SqliteDatabase", dump: Path, further: Mapping[str, int], control: Control
+) -> Iterator[Path]:
+    """The dump, or a copy of it in which no counter is lower than in the live file."""
+    if not further:
+        yield dump
+        return
+    copy = database.scratch("restore")
+    try:
+        copy.fill(dump, control)
+        counters.set_to(copy, further)
+        yield copy.path
+    finally:
+        copy.discard()
 
 
 def _check_whole(source: sqlite3.Connection, dump: Path) -> None:
@@ -89,7 +110,7 @@ def _put(database: "SqliteDatabase", dump: Path, control: Control) -> None:
     try:
         whole.fill(dump, control)
         _sync(whole.path)
-        _owned_like_its_folder(whole.path, real.parent)
+        _owned_like(whole.path, real)
         database.going_on(control)()
         for suffix in access.COMPANIONS:
             access.beside(real, suffix).unlink(missing_ok=True)
@@ -105,11 +126,14 @@ def _put(database: "SqliteDatabase", dump: Path, control: Control) -> None:
         whole.discard()
 
 
-def _owned_like_its_folder(file: Path, folder: Path) -> None:
-    """What root puts there, the service must be able to open."""
+def _owned_like(file: Path, real: Path) -> None:
+    """What root puts there, the service must be able to open. A file that was there has rights."""
+    there = real.exists()
+    owner = (real if there else real.parent).stat()
     if os.geteuid() == 0:
-        owner = folder.stat()
         os.chown(file, owner.st_uid, owner.st_gid)
+    if there:
+        file.chmod(owner.st_mode & 0o777)
 
 
 def _sync(file: Path) -> None:

@@ -26,20 +26,30 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Inside a transaction; the connection reads texts as `values` wants them."""
+    """Inside a transaction; the connection reads texts as `values` wants them.
+
+    `blank`: what the columns that can be written hold in a row that nobody filled.
+    """
 
     connection: sqlite3.Connection
     made: Layout
+    blank: Values
 
     def bring(self, change: Change) -> None:
         """Do it, or find it done. Raises Misfit."""
         self._check(change)
+        beside = self.beside(change)
         if change.before is None:
-            self._add(change, change.now or {})
+            self._add(change, change.now or {}, beside)
         elif change.now is None:
             self._remove(change, change.before)
         else:
-            self._change(change, change.before, change.now)
+            with self._one():
+                self._fill(self._change(change, change.before, change.now), beside)
+
+    def beside(self, change: Change) -> Values:
+        """The columns beside that are there now and can be written."""
+        return {name: value for name, value in change.beside.items() if name in self.blank}
 
     def _check(self, change: Change) -> None:
         names = {**(change.before or {}), **(change.now or {})}
@@ -50,14 +60,17 @@ class Rows:
         if not self.made.address and change.before is not None:
             raise Misfit("the table has no key, and its columns hide its row numbers")
 
-    def _add(self, change: Change, now: Values) -> None:
+    def _add(self, change: Change, now: Values, beside: Values) -> None:
         key = self._key(change)
         if key and None not in key.values():  # else any number of rows may have it
             for row in self._found(key, now):
                 if row.values == now:
+                    with self._one():
+                        self._fill(row.at, beside)
                     return
                 raise Misfit("the key is taken")
-        new = {name: _bound(name, value) for name, value in self._stored({**key, **now}).items()}
+        all_of_it = {**key, **now, **beside}
+        new = {name: _bound(name, value) for name, value in self._stored(all_of_it).items()}
         with self._one():
             number = self.connection.execute(
                 f"INSERT INTO {quoted(self.made.name)} ({listed(tuple(new))}) "  # noqa: S608 - names are quoted
@@ -66,24 +79,47 @@ class Rows:
             ).lastrowid
             if self.made.address:
                 at = tuple(key.values()) if self.made.number is None else (str(number),)
-                self._read_back(at, {**key, **now})
+                self._read_back(at, all_of_it)
 
-    def _change(self, change: Change, before: Values, now: Values) -> None:
+    def _change(self, change: Change, before: Values, now: Values) -> tuple[str | None, ...]:
+        """Returns where the row is."""
         row = self._still(change, before, now)
         if row is None:
             raise Misfit("the row is not there")
-        changed = {name: value for name, value in now.items() if row.values.get(name) != value}
+        self._set(row.at, {n: value for n, value in now.items() if row.values.get(n) != value})
+        return row.at
+
+    def _fill(self, at: tuple[str | None, ...], beside: Values) -> None:
+        """What nobody filled is filled. What somebody did is theirs: Misfit."""
+        if not beside:
+            return
+        if not self.made.address:
+            raise Misfit("the table has no key, and its columns hide its row numbers")
+        where, bound = _where(self.made.address, at)
+        row = self.connection.execute(
+            f"SELECT {listed(tuple(beside))} FROM {quoted(self.made.name)} WHERE {where}",  # noqa: S608 - names are quoted
+            bound,
+        ).fetchone()
+        found = dict(zip(beside, map(encode, row), strict=True))
+        other = {name: value for name, value in beside.items() if not alike(found[name], value)}
+        if filled := [
+            name for name in other if not alike(found[name], self.blank[name]) and found[name]
+        ]:
+            raise Misfit(f"the row is another one now: {', '.join(filled)}")
+        self._set(at, other)
+
+    def _set(self, at: tuple[str | None, ...], changed: Values) -> None:
         new = {name: _bound(name, value) for name, value in self._stored(changed).items()}
         if not new:
             return
         sets = ", ".join(f"{quoted(name)} = {bound.sql}" for name, bound in new.items())
-        where, at = _where(self.made.address, row.at)
+        where, row = _where(self.made.address, at)
         with self._one():
             self.connection.execute(
                 f"UPDATE {quoted(self.made.name)} SET {sets} WHERE {where}",  # noqa: S608 - names are quoted
-                [bound.value for bound in new.values()] + at,
+                [bound.value for bound in new.values()] + row,
             )
-            self._read_back(row.at, changed)
+            self._read_back(at, changed)
 
     def _remove(self, change: Change, before: Values) -> None:
         row = self._still(change, before, None)

@@ -11,9 +11,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from guarded_rollout.adapters.sqlite import comparison
 from guarded_rollout.adapters.sqlite.database import SqliteDatabase
 from guarded_rollout.core.problems import BadInput, Broken
-from guarded_rollout.ports import Control
+from guarded_rollout.ports import Compared, Control
 
 SUFFIX = ".scratch"
 
@@ -35,6 +36,10 @@ class SqliteScratch(SqliteDatabase):
                 f"{dump} could not be restored to {self.path}: {error.strerror}",
                 f"make room in {self.path.parent.parent}",
             ) from error
+
+    def compare(self, dump: Path, control: Control) -> Compared:
+        """Byte beside byte; where they differ, table beside table."""
+        return comparison.compare(self, dump, control)
 
     def discard(self) -> None:
         """Remove the folder and let go of it."""

@@ -39,8 +39,8 @@ class Spool:
         for number, line in enumerate(self._file):
             if number % _ASKED_EVERY == 0:
                 self._go_on()
-            table, key, before, now = json.loads(line)
-            yield number, Change(table, tuple(key), before, now)
+            table, key, before, now, beside = json.loads(line)
+            yield number, Change(table, tuple(key), before, now, beside)
 
     def _put(self, change: Change) -> None:
         if self.size % _ASKED_EVERY == 0:
@@ -50,6 +50,7 @@ class Spool:
             change.key,
             None if change.before is None else dict(change.before),
             None if change.now is None else dict(change.now),
+            dict(change.beside),
         )
         self._file.write(json.dumps(parts).encode() + b"\n")
         self.tables.add(change.table)
