@@ -9,7 +9,7 @@ from guarded_rollout.core.actions import Judge, Watch, next_action
 from guarded_rollout.core.canonical import canonical
 from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.facts import Fact, Judged, Observed, PauseAsked, decode, encode
-from guarded_rollout.core.gates import Answer, CustomGate, CustomKind, Verdict
+from guarded_rollout.core.gates import Answer, CustomGate, CustomKind, DurationGate, Verdict
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan, Step, Way
 from guarded_rollout.core.rollout import advance, verdicts
@@ -400,3 +400,31 @@ def test_a_metric_of_the_services_own_is_compared(name):
         assert state.phase is phase, state.reason
         if phase is Phase.RETURNING:
             assert "ownCompared" in state.reason
+
+
+def test_a_comparison_of_a_handful_of_requests_is_unknown():
+    """`minimumSamples`, in both arms."""
+    state, _ = watch(watched(plan_of(*SHARES)), Arm(requests=1), Arm(), polls=12)
+    found = by_name(state)["failuresCompared"]
+    assert found.answer is Answer.UNKNOWN
+    assert "too few, 20 are needed" in found.reason
+    state, _ = watch(watched(plan_of(*SHARES)), Arm(requests=10), Arm(requests=10), polls=12)
+    assert by_name(state)["failuresCompared"].answer is Answer.PASS
+
+
+def test_inside_the_limits_bucket_nobody_is_blamed_and_nothing_is_excluded():
+    """A third takes between 1 and 2 s, and the limit is 1.5 s."""
+    plan = plan_of()
+    gates = replace(plan.spec.environment.gates, duration=DurationGate(1500.0, 900.0))
+    environment = replace(plan.spec.environment, gates=gates)
+    plan = replace(plan, spec=replace(plan.spec, environment=environment))
+    arm = Arm(slow=0.0)
+
+    def between(seen: Observation) -> Observation:
+        total, quick = float(arm.total), float(arm.total * 2 // 3)
+        durations = Histogram(BOUNDS, (quick, quick, quick, total, total, total))
+        return without(durations=durations)(seen)
+
+    state, _ = watch(watched(plan), arm, None, blind=between)
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.UNKNOWN), state.reason
+    assert by_name(state)["p95HashTime"].answer is Answer.UNKNOWN
