@@ -19,7 +19,18 @@ from guarded_rollout.core.evidence_dispersion import from_tables
 from guarded_rollout.core.evidence_gates import Gate, Kind, rising_shares
 from guarded_rollout.core.evidence_process import LIGHT, ROBUST, Dispersion, Rules, capital
 from guarded_rollout.core.evidence_signals import Signal
+from guarded_rollout.core.gates import (
+    DurationGate,
+    FailureRateGate,
+    Gates,
+    HealthGate,
+    QueueGate,
+)
+from guarded_rollout.core.judging import NOTHING, weigh
+from guarded_rollout.core.sample_deploy import sample_deploy
+from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, Reading
+from guarded_rollout.core.spec import EVERYBODY, Stage, WatchPolicy
 
 BOUNDS = tuple(0.005 * 1.5**i for i in range(16))
 FAILURES = Gate("failures", Kind.FAILURES, Signal.REQUESTS)
@@ -201,6 +212,31 @@ def speed(runs: int, seed: int) -> None:
                 state = observe(watch, state, seen)
             best = min(best, (time.process_time() - began) / len(readings))
         print(f"{name:30} {best * 1e6:6.0f} us  {1 / best:7.0f}/s  {5 / best:7.0f} watches at 5 s")
+    _rollouts(readings, max(3, runs // 100))
+
+
+def _rollouts(readings: list[Observation], rounds: int) -> None:
+    """All gates of a rollout, as they are folded from its journal. An hour has 720 observations."""
+    gates = Gates(
+        HealthGate(2),
+        FailureRateGate(5.0, 600.0),
+        DurationGate(2000.0, 900.0),
+        QueueGate(1000.0),
+        evidence=ROBUST,
+    )
+    policy = WatchPolicy(Schedule(3600.0, 30.0, 300.0, 120.0), auto_rollback=True)
+    canary = (Stage(5.0, 300.0), EVERYBODY)
+    for name, stages in (("rollout, all at once", (EVERYBODY,)), ("rollout, canary", canary)):
+        plan = sample_deploy("production", gates, policy, stages)
+        best = math.inf
+        for _ in range(rounds):
+            weighed = NOTHING
+            began = time.process_time()
+            for seen in readings:
+                weighed = weigh(plan, weighed, seen, 0)
+            best = min(best, (time.process_time() - began) / len(readings))
+        hour = f"{720 * best:5.2f} s for an hour"
+        print(f"{name:30} {best * 1e6:6.0f} us  {hour}  {5 / best:7.0f} watches at 5 s")
 
 
 def alarms(runs: int, seed: int, only: str = "") -> None:
