@@ -17,6 +17,8 @@ def upgrade() -> None:
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("page", sa.Integer),
         sa.Column("created_at", sa.Text, nullable=False),
+        # A number is never given out again, or rows set aside by a restore could not come back.
+        sqlite_autoincrement=True,
     )
     op.create_index("images_hash", "images", ["hash"])
     op.create_table(
@@ -37,6 +39,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Text, nullable=False),
         sa.Column("reviewer", sa.Text),
         sa.Column("decided_at", sa.Text),
+        sqlite_autoincrement=True,
     )
 
 
