@@ -323,7 +323,11 @@ def test_a_log_that_grows_is_turned_over_once(folder, clock, eventually):
     """Bounded: one older log is kept, the child keeps writing to the same descriptor."""
     one = Kept(folder / "one", clock)
     (folder / "one").mkdir()
-    spec = {"argv": ["yes", "line"], "env": ENV, "log_bytes": 1000}
+    go = folder / "go"
+    script = (
+        f"yes line | head -c 5000; until [ -e {go} ]; do sleep 0.05; done; echo more; sleep 1000"
+    )
+    spec = {"argv": ["sh", "-c", script], "env": ENV, "log_bytes": 1000}
     subprocess.run(
         (sys.executable, "-I", "-S", keeper.__file__, str(folder / "one")),
         input=json.dumps(spec).encode(),
@@ -331,10 +335,9 @@ def test_a_log_that_grows_is_turned_over_once(folder, clock, eventually):
         start_new_session=True,
     )
     try:
-        os.kill(one.status().pid, signal.SIGSTOP)
         eventually(lambda: (folder / "one" / "log.1").exists() and one.log().stat().st_size == 0)
-        os.kill(one.status().pid, signal.SIGCONT)
-        eventually(lambda: one.log().stat().st_size)
+        go.touch()
+        eventually(lambda: one.log().read_text() == "more\n")
         assert one.status().restarts == 0
     finally:
         one.stop(10)
