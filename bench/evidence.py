@@ -30,48 +30,13 @@ from guarded_rollout.core.judging import NOTHING, weigh
 from guarded_rollout.core.sample_deploy import sample_deploy
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, Reading
+from guarded_rollout.core.simulated_traffic import binomial, multinomial
 from guarded_rollout.core.spec import EVERYBODY, Stage, WatchPolicy
 
 BOUNDS = tuple(0.005 * 1.5**i for i in range(16))
 FAILURES = Gate("failures", Kind.FAILURES, Signal.REQUESTS)
 LATENCY = Gate("latency", Kind.LATENCY, Signal.DURATIONS)
 OUTCOMES = Gate("outcomes", Kind.LATENCY, Signal.OUTCOMES)
-
-
-def binomial(rng: random.Random, n: int, p: float) -> int:
-    """Exact: order statistics halve n, then the gaps between successes are drawn."""
-    count = 0
-    while n * min(p, 1.0 - p) > 15:
-        a = 1 + n // 2
-        x = rng.betavariate(a, n + 1 - a)
-        if x <= p:
-            count, n, p = count + a, n - a, min(1.0, (p - x) / (1.0 - x))
-        else:
-            n, p = a - 1, min(1.0, p / x)
-    if p > 0.5:
-        return count + n - _by_gaps(rng, n, 1.0 - p)
-    return count + _by_gaps(rng, n, p)
-
-
-def _by_gaps(rng: random.Random, n: int, p: float) -> int:
-    if p <= 0.0 or n == 0:
-        return 0
-    found, at, log_miss = 0, 0, math.log1p(-p)
-    while True:
-        at += int(math.log(1.0 - rng.random()) / log_miss) + 1
-        if at > n:
-            return found
-        found += 1
-
-
-def multinomial(rng: random.Random, n: int, shares: list[float]) -> list[int]:
-    """How n requests fall into buckets."""
-    left, counts = 1.0, []
-    for share in shares:
-        hit = binomial(rng, n, min(1.0, share / left)) if n and left > 1e-12 else 0
-        counts.append(hit)
-        n, left = n - hit, left - share
-    return counts
 
 
 def lognormal(shift: float = 0.0, slow: float = 0.0) -> list[float]:
