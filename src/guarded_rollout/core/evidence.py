@@ -155,7 +155,8 @@ def _verdict(watch: Watch, state: Evidence, gate: Gate, own: GateEvidence, now: 
         return Verdict(gate.name, answer, f"{why} ({counted})", m, limit, trials, settled)
 
     if state.blamed == gate.name:
-        return say(Answer.BREACH, f"evidence {m:.3g} at {state.breached:g} s")
+        at = f"at {state.breached:g} s"
+        return say(Answer.BREACH, f"evidence of harm, {m:.3g} to one {at}")
     if own.fresh is None or now - own.fresh > rules.stale:
         return say(Answer.UNKNOWN, own.blind or f"no sample for {rules.stale:g} s")
     fewest = min(own.candidate[1], own.baseline[1]) if gate.paired else own.candidate[1]
