@@ -41,7 +41,8 @@ class Mark:
 COUNTED = frozenset(set(Signal) - {Signal.RESTARTS, Signal.EVENTS, Signal.QUEUE})
 """Signals of requests: an arm without any stands still, and every number only rises."""
 
-_ASKED = frozenset({Signal.REQUESTS, Signal.PROXY_REQUESTS})
+ASKED = frozenset({Signal.REQUESTS, Signal.PROXY_REQUESTS})
+"""Signals that count all requests first, and then those that went bad."""
 
 
 def marks(arm: ArmSeen, signal: Signal) -> tuple[Mark, ...]:
@@ -120,7 +121,7 @@ def _of(instance: str, histogram: Histogram) -> Mark:
 
 def _plausible(mark: Mark, signal: Signal) -> bool:
     """Buckets are cumulative, and no more can fail than was asked; else the reading is garbled."""
-    if signal in _ASKED:
+    if signal in ASKED:
         return mark.counts[1] <= mark.counts[0]
     if signal not in COUNTED:
         return True
@@ -141,7 +142,7 @@ def difference(
     if signal in {Signal.RESTARTS, Signal.EVENTS}:
         return (new[0] - old[0], max(old[1], new[1], 1.0)) if new[0] >= old[0] else None
     rise = [after - before for before, after in zip(old, new, strict=True)]
-    if signal in _ASKED:
+    if signal in ASKED:
         return tuple(rise) if 0 <= rise[1] <= rise[0] else None
     buckets = rise[:-1] if signal is Signal.OUTCOMES else rise
     parts = [buckets[0], *(b - a for a, b in pairwise(buckets))]

@@ -8,6 +8,7 @@ by 2 % of the time that passed: the answer is late by at most as much.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from guarded_rollout.core.evidence import GateEvidence, Watch, update
 from guarded_rollout.core.evidence_counters import Rise
@@ -205,8 +206,8 @@ def _found(setting: _Setting, question: _Asked, horizon: float) -> Found:
         question.what,
         question.rate,
         tuple(sorted(at for at, _, _ in ends)),
-        _middle([failed for _, failed, _ in ends]),
-        _middle([asked for _, _, asked in ends]),
+        float(median(failed for _, failed, _ in ends)),
+        float(median(asked for _, _, asked in ends)),
         bound,
     )
 
@@ -273,8 +274,3 @@ def _bound(setting: _Setting, question: _Asked) -> float:
         case _:
             told = traffic.share * alone(rate, gate.limit)
     return seconds_at_least(rules.alpha, told / gates.dispersion, traffic.per_second)
-
-
-def _middle(values: list[int]) -> float:
-    ordered, half = sorted(values), len(values) // 2
-    return (ordered[half] + ordered[~half]) / 2

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from guarded_rollout.core.evidence_counters import UNSEEN, follow
-from guarded_rollout.core.evidence_signals import Signal
+from guarded_rollout.core.evidence_signals import ASKED, Signal
 from guarded_rollout.core.series import ArmSeen, Observation
 
 
@@ -62,7 +62,7 @@ def per_second(observations: Sequence[Observation], signal: Signal) -> float | N
     both = [counted(observations, signal, baseline=baseline) for baseline in (False, True)]
     if not both[0].seconds:
         return None
-    asked = (one.sums[:1] if signal in _ASKED else one.sums for one in both if one.seconds)
+    asked = (one.sums[:1] if signal in ASKED else one.sums for one in both if one.seconds)
     return sum(sum(sums) for sums in asked) / max(one.seconds for one in both)
 
 
@@ -82,9 +82,6 @@ def instances(observations: Iterable[Observation]) -> tuple[str, ...]:
             reading.instance for seen in observations for reading in seen.candidate.readings
         )
     )
-
-
-_ASKED = frozenset({Signal.REQUESTS, Signal.PROXY_REQUESTS})
 
 
 def _only(arm: ArmSeen, instance: str) -> ArmSeen:

@@ -13,7 +13,7 @@ from guarded_rollout.adapters.configuration.environment_section import Site, rea
 from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
 from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.adapters.configuration.located import Place, Value
-from guarded_rollout.adapters.configuration.spec import ROLLOUT_FILE, environments
+from guarded_rollout.adapters.configuration.spec import ROLLOUT_FILE, environments, together
 from guarded_rollout.adapters.configuration.spelling import camel
 from guarded_rollout.adapters.configuration.toml_file import read_toml
 from guarded_rollout.core.gate_lint import STAGES
@@ -75,7 +75,7 @@ def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) 
         found = _attempt(problems, lambda: read_policies(path, shown, names))
         policies = dict(found) if found is not None else policies
     if problems:
-        raise _together(problems)
+        raise together(problems)
     if path.exists():
         written = read_json(path, shown)
     plans = {name: _plan(name, policies[name], read.get(name)) for name in names}
@@ -111,11 +111,6 @@ def _attempt(problems: list[BadInput], read: Callable[[], T]) -> T | None:
     except BadInput as problem:
         problems.append(problem)
         return None
-
-
-def _together(problems: list[BadInput]) -> BadInput:
-    *others, last = problems
-    return BadInput("\n".join([*(str(other) for other in others), last.why.what]), last.why.hint)
 
 
 def _tables(written: Value, environment: str) -> Iterator[Value]:

@@ -76,7 +76,7 @@ def load_spec(
     no_files: tuple[str, ...] = ()
     files = attempt(lambda: _config_files(root, service.name, site, gates_path), no_files)
     if problems:
-        raise _together(problems)
+        raise together(problems)
     policy = _with_custom(policy, service, site.name)
     warnings = list(conf.warnings)
     if not gates_path.exists():
@@ -248,7 +248,8 @@ def _window_warnings(gates: Gates, schedule: Schedule) -> tuple[str, ...]:
     )
 
 
-def _together(problems: list[BadInput]) -> BadInput:
+def together(problems: list[BadInput]) -> BadInput:
+    """One problem that says all of them; the hint is the last one's."""
     if len(problems) == 1:
         return problems[0]
     *others, last = problems

@@ -20,10 +20,10 @@ from guarded_rollout.adapters.postgres.content_file import Content, read
 from guarded_rollout.adapters.postgres.data_file import DataFile
 from guarded_rollout.adapters.postgres.sessions import Connection, looking, stoppable
 from guarded_rollout.adapters.postgres.tools import Quiet, Tools, find
+from guarded_rollout.adapters.same_bytes import same_bytes
 from guarded_rollout.core.problems import Broken, Interrupted
 from guarded_rollout.ports import Clock, Compared, Control
 
-_CHUNK = 1 << 20
 _SHOWN = 3
 _BITS = 128
 _MASK = (1 << _BITS) - 1
@@ -84,7 +84,7 @@ class _Pair:
         )
         yield from _missing("table", set(was), set(now))
         for name in sorted(was.keys() & now.keys()):
-            if self._same(was[name], now[name]):
+            if same_bytes(was[name], now[name], self._go_on):
                 continue
             rows, found = (DataFile(file[name]).rows(name) for file in (was, now))
             if rows != found:
@@ -103,22 +103,12 @@ class _Pair:
         was, now = ({file.name: file for file in at.glob("blob_*.dat")} for at in self._both)
         yield from _missing("large object", set(was), set(now))
         for name in sorted(was.keys() & now.keys()):
-            if not self._same(was[name], now[name]):
+            if not same_bytes(was[name], now[name], self._go_on):
                 yield f"large object {name} has other contents"
 
     @property
     def _both(self) -> tuple[Path, Path]:
         return self.dump, self.again
-
-    def _same(self, one: Path, other: Path) -> bool:
-        if one.stat().st_size != other.stat().st_size:
-            return False
-        with one.open("rb") as left, other.open("rb") as right:
-            while chunk := left.read(_CHUNK):
-                self._go_on()
-                if chunk != right.read(_CHUNK):
-                    return False
-        return True
 
     def _lines(self, file: Path) -> int:
         """A sum of hashes of the lines: whatever their order. A line is a row."""

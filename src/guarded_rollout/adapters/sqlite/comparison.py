@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guarded_rollout.adapters.same_bytes import same_bytes
 from guarded_rollout.adapters.sqlite import access
 from guarded_rollout.adapters.sqlite.content import fingerprint
 from guarded_rollout.core.problems import Broken
@@ -10,8 +11,6 @@ from guarded_rollout.ports import Compared, Control
 
 if TYPE_CHECKING:
     from guarded_rollout.adapters.sqlite.database import SqliteDatabase
-
-_CHUNK = 1 << 20
 
 
 def compare(restored: "SqliteDatabase", dump: Path, control: Control) -> Compared:
@@ -35,16 +34,10 @@ def compare(restored: "SqliteDatabase", dump: Path, control: Control) -> Compare
 
 def _same(restored: "SqliteDatabase", dump: Path, control: Control) -> bool:
     """Also nothing waits in a log."""
-    go_on = restored.going_on(control)
     if access.size(access.beside(restored.path, "-wal")) > 0:
         return False
     try:
-        with dump.open("rb") as left, restored.path.open("rb") as right:
-            while chunk := left.read(_CHUNK):
-                go_on()
-                if chunk != right.read(_CHUNK):
-                    return False
-            return not right.read(1)
+        return same_bytes(dump, restored.path, restored.going_on(control))
     except OSError as error:
         raise Broken(
             f"{error.filename or dump} cannot be read: {error.strerror}", "check the disk"
