@@ -132,7 +132,8 @@ class Route:
 
     `to` None: nothing is deployed, the proxy answers 503. `fence`: the lease that asked.
     With `canary`, `percent` of the users go there, in steps of 0.1, the others to `to`, which is
-    the baseline and answers when the canary is gone. BadInput for a share that cannot be.
+    the baseline and answers when the canary is gone. `control`: gets as many users as the canary,
+    as far as there are any left. BadInput for a share that cannot be.
     """
 
     to: Arm | None
@@ -140,10 +141,18 @@ class Route:
     fence: int
     canary: Arm | None = None
     percent: float = 0.0
+    control: Arm | None = None
+
+    @property
+    def control_percent(self) -> float:
+        """The control's share of the users."""
+        return min(self.percent, 100.0 - self.percent) if self.control is not None else 0.0
 
     def __post_init__(self) -> None:
         """See to it that the share is one."""
         if self.canary is None:
+            if self.control is not None:
+                raise BadInput(f"{self.control.release} controls nothing: there is no canary")
             if self.percent != 0:
                 raise BadInput(f"{self.percent:g} % of the users go to no release")
             return

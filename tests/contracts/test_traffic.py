@@ -107,6 +107,29 @@ def test_a_canary_gets_its_share_and_every_request_is_on_one_account(world):
         assert found.durations.counts[-1] == found.requests
 
 
+def test_a_control_gets_as_many_users_as_the_canary(world):
+    """On an account of its own; when it is gone the baseline answers for it."""
+    a, b, fresh = world.arm("a"), world.arm("b"), world.arm("a-control")
+    sent, route = 2000, Route(a, None, 1, b, 20, fresh)
+    world.traffic.route(route)
+    assert world.controller().routed() == route
+    got = Counter(world.many(sent))
+    for name, share in (("b", 0.2), ("a-control", 0.2), ("a", 0.6)):
+        assert abs(got[name] - sent * share) < 7 * math.sqrt(sent * share * (1 - share))
+        assert world.traffic.readings()[name].requests == got[name]
+    world.kill(fresh)
+    assert set(world.many(200)) == {"a", "b"}
+    assert world.traffic.readings()["a-control"].rescued > 0
+    world.traffic.route(Route(a, None, 1, b, 60, world.arm("again")))
+    assert world.traffic.routed().control_percent == 40
+
+
+def test_nothing_controls_without_a_canary():
+    """A control is there to be compared with."""
+    with pytest.raises(BadInput, match="there is no canary"):
+        Route(Arm("a", ()), None, 1, control=Arm("a-control", ()))
+
+
 def test_a_share_can_grow_to_all_and_go_back_to_none(world):
     """Every step is read back from the proxy, in tenths of a percent."""
     a, b = world.arm("a"), world.arm("b")

@@ -24,6 +24,7 @@ from guarded_rollout.core.sample_deploy import sample_deploy
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.simulated_traffic import binomial, multinomial, slower, with_tail
 from guarded_rollout.core.spec import EVERYBODY, Stage, WatchPolicy
+from guarded_rollout.core.stage_power import finds_lines, stages_find
 from guarded_rollout.testing import examples
 
 BOUNDS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -254,3 +255,18 @@ def test_stages_are_pasted_as_toml():
         "percent = 2.5",
         'bake = "5m"',
     ]
+
+
+def test_a_larger_share_finds_what_a_small_one_does_not():
+    """Stage by stage; without both versions serving there is nothing to say."""
+    plan = deploy(Stage(1.0, 60.0), Stage(50.0, 120.0))
+    found = stages_find(plan, Traffic(50.0, 1.0, 0.005), random.Random)
+    assert [one.percent for one in found] == [1.0, 50.0]
+    assert found[0].times is None or found[0].times > (found[1].times or 0)
+    assert found[1].times is not None
+    assert found[1].rate == pytest.approx(0.005 * found[1].times)
+    assert all("times as many failures as usual" in line for line in finds_lines(found))
+    assert stages_find(deploy(), Traffic(50.0, 1.0, 0.005), random.Random) == ()
+    nothing = stages_find(plan, Traffic(0.1, 1.0, 0.005), random.Random)
+    assert [one.times for one in nothing] == [None, None]
+    assert "too few requests" in finds_lines(nothing)[0]

@@ -43,6 +43,8 @@ class Bench:
         forward_only=None,
         wish=None,
         stages=(),
+        *,
+        controlled=False,
     ):
         """Write the plan down, as the command line does."""
         self._number += 1
@@ -51,6 +53,7 @@ class Bench:
         self.world.candidate = candidate
         plan = make_plan(kind, examples.spec(policy=policy), candidate, situation, wish)
         plan = examples.canary(plan, *stages) if stages else plan
+        plan = examples.controlled(plan) if controlled else plan
         rollout = f"r{self._number}"
         self.journal.begin("production", rollout, Started(plan, "ops"), exclusive=True)
         return rollout

@@ -1,6 +1,13 @@
 """Canaries on a world in memory: share by share, and back from any of them."""
 
-from guarded_rollout.core.facts import Observed, PauseAsked, PromoteAsked, ResumeAsked
+from guarded_rollout.core.facts import (
+    Observed,
+    PauseAsked,
+    PromoteAsked,
+    ResumeAsked,
+    RollbackAsked,
+    StepBegan,
+)
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.spec import Stage
 from guarded_rollout.core.state import Phase
@@ -79,3 +86,55 @@ def test_both_arms_are_seen_during_the_watch(settled):
     assert last.candidate.readings
     assert last.baseline.readings
     assert state.outcomes[Step.SHIFT]["percent"] == 100.0
+
+
+CONTROL = f"{OLD}-control"
+
+
+def test_a_control_is_measured_first_and_then_compared_with(settled):
+    """Fresh processes of the old version: users, and the A/A period, before the candidate's."""
+    state = settled.drive(settled.begin(stages=STAGES, controlled=True))
+    assert state.phase is Phase.DONE
+    assert routes(settled) == [
+        f"route {OLD}, 5 % {CONTROL}",
+        f"route {OLD}, 5 % {NEW}, 5 % {CONTROL}",
+        f"route {OLD}, 50 % {NEW}, 50 % {CONTROL}",
+        f"route {NEW}",
+        f"route {NEW}",
+    ]
+    assert state.series[-1].baseline.readings[0].instance.startswith(CONTROL)
+    measured = state.outcomes[Step.CALIBRATE]
+    assert measured["between"] == "the old version and its control"
+    assert measured["polls"] > 3
+    assert {it["signal"] for it in measured["noise"]} == {
+        "requests",
+        "proxy requests",
+        "durations",
+    }
+    assert state.weighed.noise
+    assert settled.world.started.keys() == {NEW}
+
+
+def test_a_bad_release_leaves_no_control_behind(settled):
+    """Both go, the old version serves."""
+    settled.world.failing = {NEW: 0.5}
+    state = settled.drive(settled.begin(stages=STAGES, controlled=True))
+    assert state.phase is Phase.ROLLED_BACK
+    assert settled.world.started.keys() == {OLD}
+
+
+def test_who_gives_up_in_the_measurement_gets_the_users_back(settled):
+    """The control had some of them already."""
+    rollout = settled.begin(stages=STAGES, controlled=True)
+    asked: list[bool] = []
+
+    def ask(entry):
+        fact = entry.fact
+        if isinstance(fact, StepBegan) and fact.step is Step.CALIBRATE and not asked:
+            asked.append(True)
+            settled.ask(rollout, RollbackAsked("ann", "another day"))
+
+    state = settled.drive(rollout, show=ask)
+    assert state.phase is Phase.ROLLED_BACK
+    assert routes(settled)[-1] == f"route {OLD}"
+    assert settled.world.started.keys() == {OLD}

@@ -79,6 +79,17 @@ class Site:
         }
         (self.root / "quality-gates-config.json").write_text(json.dumps(content))
 
+    def as_canary(self, *stages, control=False):
+        """Users move share by share; `stages`: (percent, bake) such as (20, "8s")."""
+        file = self.root / "rollout.toml"
+        head = "[environments.production]\n"
+        settings = f'strategy = "canary"\ncontrol = {str(control).lower()}\n'
+        shares = "".join(
+            f'[[environments.production.stages]]\npercent = {percent}\nbake = "{bake}"\n'
+            for percent, bake in stages
+        )
+        file.write_text(file.read_text().replace(head, head + settings) + shares)
+
     @property
     def state(self):
         """Where replicas, proxy and logs are."""

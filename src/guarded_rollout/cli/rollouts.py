@@ -1,7 +1,8 @@
 """Commands that start a rollout, and how any rollout is followed."""
 
 import argparse
-from dataclasses import replace
+import random
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from guarded_rollout.adapters.host import user
@@ -15,9 +16,11 @@ from guarded_rollout.core.plan import Kind, Plan, Wish, make_plan
 from guarded_rollout.core.problems import Busy, NeedsPerson, NotPossible, Problem
 from guarded_rollout.core.report import ending_lines, plan_lines, report
 from guarded_rollout.core.spec import Release
+from guarded_rollout.core.stage_power import StageFinds, stages_find
 from guarded_rollout.core.state import exit_code
 from guarded_rollout.engine.serving import ensure_serving
 from guarded_rollout.engine.situation import read_situation
+from guarded_rollout.engine.watched_rollouts import traffic
 from guarded_rollout.ports import Journal, Known, Ports
 
 
@@ -57,12 +60,20 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
     plan = make_plan(kind, spec, candidate, situation, wish)
     if kind is Kind.DEPLOY and candidate == situation.serving and not args.again:
         return _already_there(args, places, ports, plan)
-    screen.lines(plan_lines(plan))
+    finds = _finds(journal, plan)
+    screen.lines(plan_lines(plan, finds))
     if args.dry_run:
         screen.line("dry run: nothing was changed")
-        screen.document({"dry_run": True, **plan_document(plan)})
+        power = {"power": [asdict(one) for one in finds]} if finds else {}
+        screen.document({"dry_run": True, **plan_document(plan), **power})
         return 0
     return begin_and_follow(args, places, open_journal(places), plan)
+
+
+def _finds(journal: Journal, plan: Plan) -> tuple[StageFinds, ...]:
+    """What each stage can find, where an earlier watch tells the traffic."""
+    seen = traffic(journal, plan.spec.environment.name) if len(plan.stages) > 1 else None
+    return stages_find(plan, seen, random.Random) if seen is not None else ()
 
 
 def _schema(ports: Ports) -> str | None:

@@ -47,7 +47,8 @@ class Rules:
     `beta`: at most this share of releases that are `tolerated` times as bad passes early.
     `margin`: odds up to which a release counts as harmless. `cap`: most evidence of one poll.
     `grace`: a cold start; inside it only harm beyond `hard_margin` counts, with `hard_share` of
-    the capital. `bake`: no early pass before. `stale`: a pass needs a sample this young.
+    the capital. `calibrate`: how long the dispersion is measured before anybody meets the
+    candidate. `bake`: no early pass before. `stale`: a pass needs a sample this young.
     """
 
     alpha: float = 0.01
@@ -60,11 +61,12 @@ class Rules:
     hard_share: float = 0.2
     at_once: float = 0.5
     scale: float = 1800.0
+    calibrate: float = 120.0
     bake: float = 300.0
     stale: float = 60.0
 
 
-LIGHT = Rules(margin=1.0, cap=None, grace=0.0)
+LIGHT = Rules(margin=1.0, cap=None, grace=0.0, calibrate=0.0)
 """Bare tests: for independent failures, or routing that is randomised for each request."""
 
 ROBUST = Rules()

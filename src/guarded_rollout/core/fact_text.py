@@ -34,6 +34,7 @@ STEP_TEXT = {
     Step.MIGRATE: "migrate the schema",
     Step.START: "start the candidate beside the old version",
     Step.SMOKE: "smoke checks on the candidate, before any user",
+    Step.CALIBRATE: "measure how much the old version varies by itself",
     Step.SHIFT: "shift traffic in one change, old version warm",
     Step.RETIRE: "drain and stop the old version",
     Step.PRUNE: "remove expired backups and releases that no environment uses",
@@ -121,12 +122,25 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:  # noqa: PLR0911 
             return ""
 
 
-def _more_lines(step: Step, outcome: dict[str, Any]) -> list[str]:
+def _noise_text(outcome: dict[str, Any]) -> str:
+    measured = f"{outcome['polls']} samples of {outcome['between']}"
+    if not outcome["noise"]:
+        return f"nothing was counted ({measured})"
+    noise = [it for it in outcome["noise"] if it["factor"] > 1.0]
+    if not noise:
+        return f"no more noise than that of independent requests ({measured})"
+    told = ", ".join(f"{it['signal']} vary {it['factor']:.2g} times as much" for it in noise)
+    return f"{told} as independent requests would ({measured})"
+
+
+def _more_lines(step: Step, outcome: dict[str, Any]) -> list[str]:  # noqa: PLR0911 - one per step
     match step:
         case Step.BACKUP:
             return _copy_lines(outcome)
         case Step.REHEARSE:
             return _rehearsal_lines(outcome)
+        case Step.CALIBRATE:
+            return [f"  {_noise_text(outcome)}"]
         case Step.SET_ASIDE if outcome.get("given_up") is not None:
             kept = outcome["kept"] or "nothing, there was no database"
             return [

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from guarded_rollout.core.calibration import Noise
 from guarded_rollout.core.canonical import canonical
 from guarded_rollout.core.facts import Fact, Judged, Lane, Observed
 from guarded_rollout.core.gates import Answer, Gates, Verdict, overall
-from guarded_rollout.core.judging import NOTHING, judge_all, weigh
+from guarded_rollout.core.judging import Weighed, judge_all, weigh
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.rollout import advance, verdicts
 from guarded_rollout.core.schedule import next_look
@@ -108,15 +109,17 @@ def otherwise(facts: Iterable[Fact], gates: Gates, watch: WatchPolicy) -> Otherw
     assert state.plan is not None, "a rollout has a plan from its first fact on"
     environment = replace(state.plan.spec.environment, gates=gates, watch=watch)
     plan = replace(state.plan, spec=replace(state.plan.spec, environment=environment))
-    return judged_anew(plan, seen)
+    return judged_anew(plan, seen, state.weighed.noise)
 
 
-def judged_anew(plan: Plan, seen: Iterable[tuple[Observation, int]]) -> Otherwise:
+def judged_anew(
+    plan: Plan, seen: Iterable[tuple[Observation, int]], noise: tuple[Noise, ...] = ()
+) -> Otherwise:
     """Observations, each with the stage of the canary at which it was made, under a plan's gates.
 
     Beyond the window the looks are the recorded ones.
     """
-    watch, weighed = plan.spec.environment.watch, NOTHING
+    watch, weighed = plan.spec.environment.watch, Weighed(noise=noise)
     series: Series = ()
     seconds, looks, judged = 0.0, 0, 0
     fired: dict[str, Fired] = {}

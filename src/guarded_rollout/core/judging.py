@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from guarded_rollout.core import evidence
+from guarded_rollout.core.calibration import Noise
 from guarded_rollout.core.evidence import Evidence, Watch
 from guarded_rollout.core.evidence_gates import Gate, Kind
 from guarded_rollout.core.evidence_process import Dispersion
@@ -24,10 +25,14 @@ HISTOGRAM_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The evidence so far. `compared`: with the baseline; `limits`: with what is allowed."""
+    """The evidence so far. `compared`: with the baseline; `limits`: with what is allowed.
+
+    `noise`: what was measured before anybody met the candidate.
+    """
 
     compared: Evidence | None = None
     limits: Evidence | None = None
+    noise: tuple[Noise, ...] = ()
 
     @property
     def breaches(self) -> int:
@@ -42,13 +47,13 @@ NOTHING = Weighed()
 
 def weigh(plan: Plan, weighed: Weighed, seen: Observation, stage: int) -> Weighed:
     """The evidence after one more observation. The same observations give the same bytes."""
-    comparing, limiting = watches(plan)
+    comparing, limiting = watches(plan, weighed.noise)
     compared, limits = weighed.compared, weighed.limits
     if comparing is not None and plan.compares(stage):
         compared = evidence.observe(comparing, compared or evidence.start(comparing), seen)
     if limiting is not None:
         limits = evidence.observe(limiting, limits or evidence.start(limiting), seen)
-    return Weighed(compared, limits)
+    return Weighed(compared, limits, weighed.noise)
 
 
 def judge_all(
@@ -56,7 +61,7 @@ def judge_all(
 ) -> tuple[Verdict, ...]:
     """Every gate's verdict at `elapsed` seconds of watching."""
     gates = plan.spec.environment.gates
-    comparing, limiting = watches(plan)
+    comparing, limiting = watches(plan, weighed.noise)
     if limiting is None:
         return tuple(judge(gate, series) for gate in (*gates.all(), *gates.levels()))
     found = [judge(gate, series) for gate in (gates.health, gates.queue, *gates.levels())]
@@ -84,22 +89,35 @@ def notice(plan: Plan, weighed: Weighed) -> str:
     return f"; the old version failed {share:.1f} % ({failed} of {asked}, limit {limit:g} %)"
 
 
-def watches(plan: Plan) -> tuple[Watch | None, Watch | None]:
+def watches(plan: Plan, noise: tuple[Noise, ...] = ()) -> tuple[Watch | None, Watch | None]:
     """The gates that compare and those with limits. Both together blame with at most α."""
     first = plan.stages[0].bake_seconds if plan.compares(0) else None
-    return _watches(plan.spec.environment.gates, first)
+    return _watches(plan.spec.environment.gates, first, noise)
 
 
 @lru_cache(maxsize=64)
-def _watches(gates: Gates, first_bake: float | None) -> tuple[Watch | None, Watch | None]:
+def _watches(
+    gates: Gates, first_bake: float | None, noise: tuple[Noise, ...]
+) -> tuple[Watch | None, Watch | None]:
     """Asked for at every observation. `first_bake`: of a canary's first stage."""
     rules = gates.evidence
     if rules is None:
         return None, None
     if first_bake is None:
-        return None, Watch(_limits(gates), rules)
+        return None, Watch(_in(noise, _limits(gates)), rules)
     half = replace(rules, alpha=rules.alpha / 2, bake=min(rules.bake, first_bake))
-    return Watch(_comparisons(gates), half), Watch(_limits(gates), half)
+    return Watch(_in(noise, _comparisons(gates)), half), Watch(_in(noise, _limits(gates)), half)
+
+
+def _in(noise: tuple[Noise, ...], gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    """The gates in this noise: what was measured counts where it is more than what was written."""
+    measured = {it.signal: Dispersion(it.factor, it.per_second) for it in noise}
+    return tuple(
+        replace(gate, dispersion=max(gate.dispersion, found, key=lambda it: it.factor))
+        if (found := measured.get(gate.signal)) is not None
+        else gate
+        for gate in gates
+    )
 
 
 def _limits(gates: Gates) -> tuple[Gate, ...]:

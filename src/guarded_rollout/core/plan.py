@@ -1,7 +1,7 @@
 """A plan is data before it is deeds: dry run prints what deploy performs."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -20,6 +20,7 @@ class Step(StrEnum):
     MIGRATE = "migrate"
     START = "start"
     SMOKE = "smoke"
+    CALIBRATE = "calibrate"
     SHIFT = "shift"
     RETIRE = "retire"
     PRUNE = "prune"
@@ -118,13 +119,20 @@ class Plan:
         by_share = environment.strategy is Strategy.CANARY and Step.SHIFT in self.forward
         return environment.stages if by_share and self.baseline is not None else (EVERYBODY,)
 
+    @property
+    def control(self) -> Release | None:
+        """Fresh processes of the old version, for the time in which both versions serve."""
+        if self.baseline is None or not self.spec.environment.control or len(self.stages) == 1:
+            return None
+        return replace(self.baseline, control=True)
+
     def compares(self, stage: int) -> bool:
         """Whether both versions have users at this stage."""
         return self.stages[stage].percent < EVERYBODY.percent
 
 
 _REHEARSE = (Step.PREFLIGHT, Step.BUILD, Step.BACKUP, Step.REHEARSE)
-_DEPLOY = (*_REHEARSE, Step.MIGRATE, Step.START, Step.SMOKE, Step.SHIFT)
+_DEPLOY = (*_REHEARSE, Step.MIGRATE, Step.START, Step.SMOKE, Step.CALIBRATE, Step.SHIFT)
 _BACK = (Step.RETURN, Step.STOP_CANDIDATE, Step.CONFIRM, Step.SMOKE_BASELINE, Step.REPORT)
 
 
@@ -185,7 +193,7 @@ def _steps(
     match kind:
         case Kind.DEPLOY:
             return (
-                tuple(s for s in _DEPLOY if s is not Step.MIGRATE or spec.service.migrations),
+                tuple(step for step in _DEPLOY if step not in _unneeded(spec, baseline)),
                 (Step.RETIRE, Step.PRUNE, Step.REPORT),
                 _BACK if baseline else (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT),
             )
@@ -202,6 +210,14 @@ def _steps(
             return (Step.BACKUP,), (), ()
         case _:
             assert_never(kind)
+
+
+def _unneeded(spec: Spec, baseline: Release | None) -> set[Step]:
+    gates = spec.environment.gates
+    unneeded = set() if spec.service.migrations else {Step.MIGRATE}
+    if baseline is None or gates.evidence is None or not gates.evidence.calibrate:
+        unneeded.add(Step.CALIBRATE)
+    return unneeded
 
 
 def _check_way(spec: Spec, situation: Situation, wish: Wish) -> None:

@@ -18,6 +18,7 @@ from guarded_rollout.core.plan import Kind, Plan, Step
 from guarded_rollout.core.redact import redact_value
 from guarded_rollout.core.rollout import replay
 from guarded_rollout.core.spec import EVERYBODY, Stage
+from guarded_rollout.core.stage_power import StageFinds, finds_lines
 from guarded_rollout.core.state import (
     ENDINGS,
     Hold,
@@ -29,7 +30,7 @@ from guarded_rollout.core.state import (
 from guarded_rollout.core.ways import automatic, way_back
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: Plan, finds: Sequence[StageFinds] = ()) -> list[str]:
     """The plan as it is printed by --dry-run and before a deploy."""
     environment = plan.spec.environment
     watch = environment.watch
@@ -45,6 +46,11 @@ def plan_lines(plan: Plan) -> list[str]:
     if len(stages) > 1:
         early = environment.gates.evidence
         lines += [f"  share    {_stage_text(stage, early)}" for stage in stages]
+        lines += [f"  power    {text}" for text in finds_lines(finds)]
+    if plan.control is not None:
+        lines.append(
+            "  control  fresh processes of the old version get as many users, to be compared with"
+        )
     if plan.use_backup:
         how = "puts back" if plan.kind is Kind.ROLLBACK else "uses"
         lines.append(f"  backup   {how} {plan.use_backup}")

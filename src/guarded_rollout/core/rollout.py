@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from guarded_rollout.core.calibration import noise_of
 from guarded_rollout.core.facts import (
     Adopted,
     Fact,
@@ -215,6 +216,8 @@ def _done(state: State, step: Step, outcome: Outcome) -> State:
         return _go_back(after, state.asked)
     if step is Step.BACKUP and not outcome.get("verified"):
         return _go_back(after, "the backup was not verified")
+    if step is Step.CALIBRATE:
+        after = replace(after, weighed=replace(after.weighed, noise=noise_of(outcome)))
     if step is Step.REHEARSE and (why := refusal(_plan(state), outcome)) is not None:
         return _go_back(after, why)
     return _when_empty(after)

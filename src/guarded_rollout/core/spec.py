@@ -23,16 +23,20 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One immutable version of a service. `digest`: SHA-256 of everything it is built from."""
+    """One immutable version of a service. `digest`: SHA-256 of everything it is built from.
+
+    `control`: other processes of the same build, started later, to compare a candidate with.
+    """
 
     service: str
     version: str
     digest: str
+    control: bool = False
 
     @property
     def name(self) -> str:
         """A short name for folders and screens, e.g. `1.2.0-3f9c0a1b2c4d`."""
-        return f"{self.version}-{self.digest[:12]}"
+        return f"{self.version}-{self.digest[:12]}{'-control' if self.control else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,8 @@ class Environment:
         stages: of a canary; the last one is 100 %. Other strategies have that one only.
         sticky: what users are known by during a canary: `header:NAME`, `cookie:NAME`.
         pin: a header, and a cookie, by which testers choose their arm.
+        control: a canary is compared with fresh processes of the old version, which get as many
+            users as it does; else with the old version as it runs.
     """
 
     name: str
@@ -195,6 +201,7 @@ class Environment:
     stages: tuple[Stage, ...] = (EVERYBODY,)
     sticky: tuple[str, ...] = ()
     pin: str | None = None
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def _flip(plan: Plan, begun: frozenset[Step]) -> Steps:
     if not begun & {Step.MIGRATE, Step.START, Step.SHIFT}:
         return ()
     unneeded: set[Step] = set()
-    if Step.SHIFT not in begun:
+    lent = plan.control is not None and Step.CALIBRATE in begun
+    if Step.SHIFT not in begun and not lent:
         unneeded.add(Step.RETURN)
     if Step.START not in begun:
         unneeded.add(Step.STOP_CANDIDATE)

@@ -1,5 +1,6 @@
 """How a release of the plan is run: argument list, environment, replicas."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from guarded_rollout.core.problems import Broken
@@ -9,13 +10,13 @@ from guarded_rollout.ports import Arm, Built, Database, Launch, Ports, Replica
 
 def built_release(ports: Ports, release: Release) -> Built:
     """The release on disk. Broken when somebody removed it."""
-    built = ports.builder.built(release)
+    built = ports.builder.built(replace(release, control=False))
     if built is None:
         raise Broken(
             f"release {release.name} is not on disk any more",
             "build it again from its source: rollout deploy --source FOLDER",
         )
-    return built
+    return replace(built, release=release)
 
 
 def launch(ports: Ports, spec: Spec, built: Built, database: Database | None = None) -> Launch:

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from guarded_rollout.core.facts import Outcome, StepDone, StepFailed
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.problems import Interrupted, Problem, Why
-from guarded_rollout.engine import finishing, preparing, rehearsal, restoring, returning
+from guarded_rollout.engine import (
+    calibrating,
+    finishing,
+    preparing,
+    rehearsal,
+    restoring,
+    returning,
+)
 from guarded_rollout.engine.order import Order
 from guarded_rollout.ports import Control, Ports
 
@@ -36,6 +43,7 @@ _DEEDS: Mapping[Step, _Deed] = {
     Step.MIGRATE: preparing.migrate,
     Step.START: preparing.start,
     Step.SMOKE: preparing.smoke,
+    Step.CALIBRATE: calibrating.calibrate,
     Step.SHIFT: preparing.shift,
     Step.RETIRE: finishing.retire,
     Step.PRUNE: finishing.prune,

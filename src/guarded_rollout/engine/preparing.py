@@ -108,7 +108,11 @@ def start(order: Order, ports: Ports, control: Control) -> Outcome:
     spec, candidate = order.plan.spec, order.plan.candidate
     ports.traffic.start()
     ports.target.start(launch(ports, spec, built_release(ports, candidate)))
+    if order.plan.control is not None:
+        ports.target.start(launch(ports, spec, built_release(ports, order.plan.control)))
     replicas = wait_until_well(ports, spec, candidate, control)
+    if order.plan.control is not None:
+        wait_until_well(ports, spec, order.plan.control, control)
     return {"replicas": [replica.name for replica in replicas]}
 
 
@@ -129,7 +133,8 @@ def shift(order: Order, ports: Ports, _: Control) -> Outcome:
             f"look at it: rollout status --env {plan.spec.environment.name}",
         )
     if order.percent < EVERYBODY.percent:
-        route = Route(standby, None, order.fence, candidate, order.percent)
+        control = arm_of(ports, plan.control) if plan.control is not None else None
+        route = Route(standby, None, order.fence, candidate, order.percent, control)
     else:
         route = Route(candidate, standby, order.fence)
     ports.traffic.route(route)

@@ -29,12 +29,15 @@ def bring_back(order: Order, ports: Ports, control: Control) -> Outcome:
 
 
 def stop_candidate(order: Order, ports: Ports, _: Control) -> Outcome:
+    """And the control, if there is one: it was there to be compared with."""
     candidate = order.plan.candidate
     logs = [str(replica.log) for replica in ports.target.replicas(candidate)]
-    seconds = patience(order, ports, order.plan.candidate)
-    if ports.traffic.running():
-        ports.traffic.drain(candidate.name, seconds)
-    ports.target.stop(candidate, seconds)
+    for release in (candidate, order.plan.control):
+        if release is not None:
+            seconds = patience(order, ports, release)
+            if ports.traffic.running():
+                ports.traffic.drain(release.name, seconds)
+            ports.target.stop(release, seconds)
     return {"stopped": candidate.name, "logs": logs}
 
 

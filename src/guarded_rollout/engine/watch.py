@@ -16,17 +16,19 @@ from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.series import ArmSeen, Observation, ProxyReading, Reading
 from guarded_rollout.core.spec import Release
 from guarded_rollout.engine.prober import Prober
+from guarded_rollout.engine.scraping import scrape_proxy, scrape_replicas
 from guarded_rollout.engine.smoke import body_of, run_check
 from guarded_rollout.ports import Address, Ports
 
-SCRAPE_TIMEOUT = 3.0
 SCRAPES_PER_TIDYING = 60
 FRESH_SECONDS = 1.0
 _TICK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _ArmScraped:
+class ArmScraped:
+    """What one arm's sources said. `problems`: those that said nothing."""
+
     readings: tuple[Reading, ...] = ()
     proxy: ProxyReading | None = None
     problems: tuple[str, ...] = ()
@@ -36,8 +38,8 @@ class _ArmScraped:
 class _Scraped:
     """Both arms at about the same time: they are compared."""
 
-    candidate: _ArmScraped = field(default_factory=_ArmScraped)
-    baseline: _ArmScraped = field(default_factory=_ArmScraped)
+    candidate: ArmScraped = field(default_factory=ArmScraped)
+    baseline: ArmScraped = field(default_factory=ArmScraped)
     number: int = 0
 
 
@@ -70,6 +72,7 @@ class Watch:
         self._used = 0
         self._down_told = False
         self._mark = ports.clock.monotonic()
+        self._old = plan.control or plan.baseline
         self._candidate = self._prober(plan.candidate)
         self._baseline = self._prober(plan.baseline) if plan.baseline else None
         loops: list[Callable[[], None]] = [self._scrape_loop]
@@ -150,18 +153,17 @@ class Watch:
             self._ports.clock.sleep(_TICK)
 
     def _observation(self, elapsed: float, scraped: _Scraped, look: int | None) -> Observation:
-        old = self._plan.baseline
         return Observation(
             elapsed=round(elapsed, 3),
             candidate=self._arm(self._candidate, self._plan.candidate, scraped.candidate),
-            baseline=self._arm(self._baseline, old, scraped.baseline)
-            if self._baseline and old
+            baseline=self._arm(self._baseline, self._old, scraped.baseline)
+            if self._baseline and self._old
             else None,
             host=self._ports.host.seen() if look is not None else None,
             look=look,
         )
 
-    def _arm(self, prober: Prober, release: Release, scraped: _ArmScraped) -> ArmSeen:
+    def _arm(self, prober: Prober, release: Release, scraped: ArmScraped) -> ArmSeen:
         well, ok, failed = prober.take()
         replicas = self._ports.target.replicas(release)
         return ArmSeen(
@@ -202,37 +204,18 @@ class Watch:
         return self._stop.is_set()
 
     def _scrape(self, number: int) -> _Scraped:
-        proxies: Mapping[str, ProxyReading] = {}
-        told: tuple[str, ...] = ()
-        try:
-            proxies = self._ports.traffic.readings()
-        except Exception as error:  # noqa: BLE001 - a source that fails is unknown, never fatal
-            told = (f"proxy: {error}",)
-        old = self._plan.baseline
+        proxies, told = scrape_proxy(self._ports)
         return _Scraped(
             self._scrape_arm(self._plan.candidate, proxies, told),
-            self._scrape_arm(old, proxies, ()) if old else _ArmScraped(),
+            self._scrape_arm(self._old, proxies, ()) if self._old else ArmScraped(),
             number,
         )
 
     def _scrape_arm(
         self, release: Release, proxies: Mapping[str, ProxyReading], told: tuple[str, ...]
-    ) -> _ArmScraped:
-        service = self._plan.spec.service
-        readings, problems = [], list(told)
-        for replica in self._ports.target.replicas(release):
-            found = self._ports.web.metrics(
-                Address(socket=replica.socket),
-                service.metrics_path,
-                service.metrics,
-                replica.name,
-                SCRAPE_TIMEOUT,
-            )
-            if isinstance(found, str):
-                problems.append(f"{replica.name}: {found}")
-            else:
-                readings.append(found)
-        return _ArmScraped(tuple(readings), proxies.get(release.name), tuple(problems))
+    ) -> ArmScraped:
+        readings, problems = scrape_replicas(self._ports, self._plan.spec.service, release)
+        return ArmScraped(readings, proxies.get(release.name), (*told, *problems))
 
     def _synthetic_loop(self) -> None:
         """The smoke checks, in turn, through the proxy as a user would send them."""

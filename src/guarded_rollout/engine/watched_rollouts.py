@@ -6,6 +6,7 @@ from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.facts import Fact
 from guarded_rollout.core.gate_history import watched
 from guarded_rollout.core.gate_lint import Recorded
+from guarded_rollout.core.power import Traffic
 from guarded_rollout.core.recorded_traffic import Counted, counted, newest_bounds, per_second
 from guarded_rollout.core.series import Observation
 from guarded_rollout.core.state import Phase
@@ -72,6 +73,15 @@ def usual(
         if every >= FEWEST_REQUESTS:
             return name, max(bad, 3) / every, counted(own, Signal.DURATIONS, baseline=baseline)
     return "", None, Counted()
+
+
+def traffic(journal: Journal, environment: str) -> Traffic | None:
+    """The newest watched rollout's requests, and how many fail usually. None: nothing tells."""
+    newest = newest_watched(journal, environment)
+    seen = watched(newest[1]) if newest is not None else ()
+    rate = per_second(seen, Signal.REQUESTS)
+    _, failed, _ = usual(journal, environment, seen)
+    return Traffic(rate, 1.0, failed) if rate and failed else None
 
 
 _COUNTED = (Signal.REQUESTS, Signal.DURATIONS, Signal.PROXY_REQUESTS)

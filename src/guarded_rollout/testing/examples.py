@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.gates import (
     DurationGate,
     FailureRateGate,
@@ -9,7 +10,7 @@ from guarded_rollout.core.gates import (
     HealthGate,
     QueueGate,
 )
-from guarded_rollout.core.plan import Kind, Plan, Situation, make_plan
+from guarded_rollout.core.plan import Kind, Plan, Situation, Step, make_plan
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, Reading
 from guarded_rollout.core.spec import (
@@ -96,6 +97,18 @@ def canary(plan: Plan, *stages: Stage) -> Plan:
         plan.spec.environment, strategy=Strategy.CANARY, stages=(*shares, EVERYBODY)
     )
     return replace(plan, spec=replace(plan.spec, environment=environment))
+
+
+def controlled(plan: Plan) -> Plan:
+    """The same canary with a control and an A/A period of 20 s; evidence judges."""
+    rules = replace(ROBUST, calibrate=20.0, grace=2.0, bake=5.0)
+    environment = plan.spec.environment
+    environment = replace(
+        environment, control=True, gates=replace(environment.gates, evidence=rules)
+    )
+    at = plan.forward.index(Step.SHIFT)
+    forward = (*plan.forward[:at], Step.CALIBRATE, *plan.forward[at:])
+    return replace(plan, spec=replace(plan.spec, environment=environment), forward=forward)
 
 
 def seen(

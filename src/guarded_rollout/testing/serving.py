@@ -150,8 +150,11 @@ class FakeTraffic:
                 raise Broken(f"{arm.release} has no healthy replica", "look at its log")
         if live is None or replace(route, fence=live.fence) != live:
             told = route.to.release if route.to else "nobody"
-            if route.canary is not None:
-                told += f", {route.percent:g} % {route.canary.release}"
+            for arm, share in (
+                (route.canary, route.percent),
+                (route.control, route.control_percent),
+            ):
+                told += f", {share:g} % {arm.release}" if arm is not None else ""
             self.world.act("route", told)
         self.world.routed = route
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guarded_rollout.adapters.envoy.marks import KEY, Mark, mark_of
-from guarded_rollout.adapters.envoy.routes import PLACES, ring, routes
+from guarded_rollout.adapters.envoy.routes import PLACES, Role, ring, routes
 from guarded_rollout.adapters.envoy.visitors import Visitors, visitors
 from guarded_rollout.adapters.envoy.wires import Wiring, wiring
 from guarded_rollout.ports import Arm, Route
@@ -91,18 +91,39 @@ def test_a_mark_of_an_earlier_version_has_no_canary():
 tenths = st.integers(min_value=1, max_value=999)
 
 
-@given(st.text(min_size=1), tenths, tenths)
-def test_a_canarys_places_only_grow(release, one, other):
+@given(st.text(min_size=1).filter(lambda name: name != A.release), tenths, tenths, st.booleans())
+def test_a_canarys_places_only_grow(release, one, other, controlled):
     """All thousand are given, none twice; those of a share are among those of a larger one."""
     shares = []
     for tenth in sorted((one, other)):
-        arcs = ring(release, tenth / 10)
+        control = Arm("control", ()) if controlled else None
+        arcs = ring(Route(A, None, 1, Arm(release, ()), tenth / 10, control))
         assert all(places > 0 for _, places in arcs)
-        owners = [candidate for candidate, places in arcs for _ in range(places)]
+        owners = [role for role, places in arcs for _ in range(places)]
         assert len(owners) == PLACES
-        shares.append({place for place, candidate in enumerate(owners) if candidate})
+        shares.append({place for place, role in enumerate(owners) if role is Role.CANARY})
         assert len(shares[-1]) == tenth
+        assert owners.count(Role.CONTROL) == (min(tenth, PLACES - tenth) if controlled else 0)
     assert shares[0] <= shares[1]
+
+
+def test_a_control_meets_the_users_of_its_neighbours():
+    """As many as the canary has; what it cannot answer the old version does."""
+    control = Arm("A-control", (Path("/c"),))
+    route = Route(A, None, 1, B, 5, control)
+    wires = wiring(route, "/h")
+    split = routes(Mark(route, 1, ()), wires, NOBODY)["virtual_hosts"][0]["routes"][0]["route"]
+    weights = {part["name"]: 0 for part in split["weighted_clusters"]["clusters"]}
+    for part in split["weighted_clusters"]["clusters"]:
+        weights[part["name"]] += part["weight"]
+    assert wires.main is not None
+    assert wires.canary is not None
+    assert wires.control is not None
+    assert weights == {
+        wires.main.target: 900,
+        wires.canary.target: 50,
+        wires.control.target: 50,
+    }
 
 
 def test_a_canary_route_is_a_split_between_two_lanes():

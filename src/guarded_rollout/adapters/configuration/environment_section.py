@@ -27,6 +27,7 @@ _OPTIONAL = (
     "stages",
     "sticky",
     "pin",
+    "control",
 )
 _STICKY = re.compile(r"(header|cookie):[A-Za-z0-9_-]+")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
@@ -58,6 +59,7 @@ class Site:
     stages: tuple[Stage, ...]
     sticky: tuple[str, ...]
     pin: str | None
+    control: bool
 
 
 def read_sites(value: Value) -> dict[str, Site]:
@@ -90,7 +92,7 @@ def _site(name: str, section: Value) -> Site:
     strategy = given(
         fields.get("strategy"), lambda at: Strategy(at.choice(Strategy)), Strategy.BLUE_GREEN
     )
-    for key in ("stages", "sticky", "pin"):
+    for key in ("stages", "sticky", "pin", "control"):
         if key in fields and strategy is not Strategy.CANARY:
             raise fields[key].problem("belongs to a canary", 'add strategy = "canary"')
     days = given(fields.get("retention_days"), lambda at: at.whole(1, 3650, "days"), 7)
@@ -118,6 +120,7 @@ def _site(name: str, section: Value) -> Site:
         else (EVERYBODY,),
         sticky=given(fields.get("sticky"), _sticky, ()),
         pin=given(fields.get("pin"), Value.text, None),
+        control=given(fields.get("control"), Value.flag, default=False),
     )
 
 

@@ -18,6 +18,7 @@ _KEYS = (
     "grace",
     "bake",
     "dispersion",
+    "calibrate",
     "restartsPerHour",
     "early",
 )
@@ -66,9 +67,14 @@ def judged(
 
 
 def scaled(rules: Rules, schedule: Schedule) -> Rules:
-    """A short watch has a short grace: at most a twentieth of it, and a sixth of it to bake."""
+    """What takes time takes less of it where the watch is short."""
     window = schedule.duration
-    return replace(rules, grace=min(rules.grace, window / 20), bake=min(rules.bake, window / 6))
+    return replace(
+        rules,
+        calibrate=min(rules.calibrate, window / 30),
+        grace=min(rules.grace, window / 20),
+        bake=min(rules.bake, window / 6),
+    )
 
 
 def _rules(said: Mapping[str, Value], base: Rules) -> Rules:
@@ -85,6 +91,9 @@ def _rules(said: Mapping[str, Value], base: Rules) -> Rules:
         beta=share("beta", base.beta),
         margin=odds("margin", base.margin),
         tolerated=odds("tolerated", base.tolerated),
+        calibrate=given(
+            said.get("calibrate"), lambda at: at.seconds(bare=1.0, zero=True), base.calibrate
+        ),
         grace=given(said.get("grace"), lambda at: at.seconds(bare=1.0, zero=True), base.grace),
         bake=given(said.get("bake"), lambda at: at.seconds(bare=60.0, zero=True), base.bake),
     )

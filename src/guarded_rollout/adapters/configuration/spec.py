@@ -202,6 +202,7 @@ def _environment(
         stages=site.stages,
         sticky=site.sticky,
         pin=site.pin,
+        control=site.control,
         data_dirs=site.data_dirs,
         env=tuple(own.items()),
     )

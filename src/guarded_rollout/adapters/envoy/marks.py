@@ -36,6 +36,7 @@ class Mark:
             "standby": _arm(self.route.standby),
             "canary": _arm(self.route.canary),
             "percent": self.route.percent,
+            "control": _arm(self.route.control),
             "clusters": list(self.clusters),
         }
 
@@ -49,9 +50,10 @@ def mark_of(route_configuration: dict[str, Any]) -> Mark | None:
             _read(found["to"]),
             _read(found["standby"]),
             int(found["fence"]),
-            # Marks of earlier versions have no canary.
+            # Marks of earlier versions have no canary, or no control.
             _read(found.get("canary")),
             float(found.get("percent", 0.0)),
+            _read(found.get("control")),
         )
         return Mark(route, int(found["counter"]), tuple(found["clusters"]))
     except (KeyError, IndexError, TypeError, ValueError, BadInput):

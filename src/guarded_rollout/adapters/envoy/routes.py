@@ -3,10 +3,12 @@
 During a canary all users stand on a ring of a thousand places: a user with a sticky key always on
 the same one, everybody else on any. The canary has an arc of it that begins at a place of its own
 and only grows at its end, so a growing share never sends anybody back, and the first users are
-others for each release.
+others for each release. A control has the arc just before: its users meet the same version there
+as elsewhere.
 """
 
 import hashlib
+from enum import Enum
 from typing import Any
 
 from guarded_rollout.adapters.envoy.frame import ROUTES, TYPE, Resource
@@ -14,6 +16,7 @@ from guarded_rollout.adapters.envoy.marks import KEY, Mark
 from guarded_rollout.adapters.envoy.visitors import Visitors
 from guarded_rollout.adapters.envoy.wires import ATTEMPTS_AFTER_THE_FIRST, Lane, Wiring
 from guarded_rollout.core.series import BASELINE, CANDIDATE
+from guarded_rollout.ports import Route
 
 ROUTE_SECONDS = 130
 LONGEST_RETRY_PAUSE = 0.05
@@ -43,16 +46,36 @@ def routes(mark: Mark, wires: Wiring, visitors: Visitors) -> Resource:
     }
 
 
-def ring(canary: str, percent: float) -> tuple[tuple[bool, int], ...]:
-    """Arcs of the ring in order, as (the canary's, places); `canary` is its release's name."""
-    width = round(percent * PLACES / 100)
-    begin = int.from_bytes(hashlib.sha256(canary.encode()).digest()[:8]) % PLACES
-    end = begin + width
-    if end <= PLACES:
-        arcs = ((False, begin), (True, width), (False, PLACES - end))
-    else:
-        arcs = ((True, end - PLACES), (False, PLACES - width), (True, PLACES - begin))
-    return tuple(arc for arc in arcs if arc[1])
+class Role(Enum):
+    """Whose an arc of the ring is."""
+
+    MAIN = "main"
+    CANARY = "canary"
+    CONTROL = "control"
+
+
+def ring(route: Route) -> tuple[tuple[Role, int], ...]:
+    """Arcs of the ring of a route with a canary, in order, as (whose, places)."""
+    assert route.canary is not None, "only a canary divides the users"
+    name = route.canary.release
+    width = round(route.percent * PLACES / 100)
+    fresh = round(route.control_percent * PLACES / 100)
+    begin = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % PLACES
+    around = ((Role.CANARY, width), (Role.MAIN, PLACES - width - fresh), (Role.CONTROL, fresh))
+    return _from_zero(begin, around)
+
+
+def _from_zero(begin: int, around: tuple[tuple[Role, int], ...]) -> tuple[tuple[Role, int], ...]:
+    """Arcs that begin at one place, as they lie from place 0 on; one that lies across is cut."""
+    before: list[tuple[Role, int]] = []
+    after: list[tuple[Role, int]] = []
+    at = begin
+    for role, width in around:
+        until_zero = max(0, min(width, PLACES - at))
+        after.append((role, until_zero))
+        before.append((role, width - until_zero))
+        at += width
+    return tuple(arc for arc in (*before, *after) if arc[1])
 
 
 def _routes(mark: Mark, wires: Wiring, visitors: Visitors) -> list[Resource]:
@@ -61,12 +84,11 @@ def _routes(mark: Mark, wires: Wiring, visitors: Visitors) -> list[Resource]:
         return [_nothing()]
     if canary is None:
         return _both_kinds({}, {"cluster": main.target})
-    arcs = ring(canary.arm.release, mark.route.percent)
+    lanes = {Role.MAIN: main, Role.CANARY: canary, Role.CONTROL: wires.control or main}
     split: Resource = {
         "weighted_clusters": {
             "clusters": [
-                {"name": canary.target if candidate else main.target, "weight": places}
-                for candidate, places in arcs
+                {"name": lanes[role].target, "weight": places} for role, places in ring(mark.route)
             ]
         }
     }

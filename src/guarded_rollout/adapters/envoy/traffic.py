@@ -120,7 +120,7 @@ class EnvoyTraffic:
         route, or `to` or the canary has no healthy replica, and BadInput for a socket path that is
         too long: then nothing has moved.
         """
-        for arm in (route.to, route.standby, route.canary):
+        for arm in (route.to, route.standby, route.canary, route.control):
             for path in arm.sockets if arm else ():
                 _check_socket(path)
         with self._files.alone(self._clock):

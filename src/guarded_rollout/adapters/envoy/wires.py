@@ -10,7 +10,8 @@ standby's replicas are a cluster of their own in that role, so that what they an
 release can be counted. Envoy calls composite clusters not hardened: they are for trusted upstreams,
 which replicas of our own service are.
 
-With a canary each arm has a lane of its own, and the canary's standby is the baseline.
+With a canary each arm has a lane of its own, and the canary's standby is the baseline; so is a
+control's.
 """
 
 import hashlib
@@ -57,11 +58,12 @@ class Wiring:
     clusters: dict[str, Resource]
     main: Lane | None = None
     canary: Lane | None = None
+    control: Lane | None = None
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """Those that there are."""
-        return tuple(lane for lane in (self.main, self.canary) if lane)
+        return tuple(lane for lane in (self.main, self.canary, self.control) if lane)
 
 
 def wiring(route: Route, health_path: str, *, pins: bool = False) -> Wiring:
@@ -73,7 +75,10 @@ def wiring(route: Route, health_path: str, *, pins: bool = False) -> Wiring:
     if route.canary is None:
         return Wiring(clusters, main)
     canary, more = _lane(route.canary, route.to, health_path, pins=pins)
-    return Wiring({**clusters, **more}, main, canary)
+    if route.control is None:
+        return Wiring({**clusters, **more}, main, canary)
+    control, fresh = _lane(route.control, route.to, health_path, pins=False)
+    return Wiring({**clusters, **more, **fresh}, main, canary, control)
 
 
 def _lane(

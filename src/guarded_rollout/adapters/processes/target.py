@@ -135,7 +135,8 @@ class ProcessTarget:
         return Kept(self._replicas / release.name / str(number), self._clock)
 
     def _socket(self, release: Release, number: int) -> Path:
-        return self._run_dir / f"{release.digest[:8]}-{number}.sock"
+        role = "c" if release.control else ""
+        return self._run_dir / f"{release.digest[:8]}{role}-{number}.sock"
 
     def _remember(self, release: Release) -> None:
         """So that `started` can say which release a folder belongs to."""
