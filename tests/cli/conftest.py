@@ -52,6 +52,7 @@ OUTCOMES = {
         "note": "there is no database yet",
     },
     Step.MIGRATE: {"from": None, "to": None, "moved": False},
+    Step.CALIBRATE: {"polls": 0, "between": "the old version over time", "noise": []},
     Step.SHIFT: {"to": NEW.name, "at": 1.0},
     Step.RETURN: {"to": OLD.name, "at": 1.0},
     Step.CONFIRM: {"consecutive_ok": 3},
@@ -66,15 +67,6 @@ def done(*steps):
         yield StepDone(step, OUTCOMES.get(step, {}))
 
 
-FORWARD = (
-    Step.PREFLIGHT,
-    Step.BUILD,
-    Step.BACKUP,
-    Step.REHEARSE,
-    Step.START,
-    Step.SMOKE,
-    Step.SHIFT,
-)
 FINISH = (Step.RETIRE, Step.PRUNE, Step.REPORT)
 BACK = (Step.RETURN, Step.STOP_CANDIDATE, Step.CONFIRM, Step.SMOKE_BASELINE, Step.REPORT)
 BREACH = Judged(
@@ -168,6 +160,12 @@ class Project:
         journal.release(lease)
         journal.close()
 
+    def forward(self, rollout):
+        """All steps up to the watch."""
+        with contextlib.closing(self.journal()) as journal:
+            state = replay(entry.fact for entry in journal.entries(rollout))
+        return done(*state.queue)
+
     def promoted(self):
         """NEW serves, after OLD; a person took it. Nothing runs: the journal says so."""
         rollout = self.begin()
@@ -178,13 +176,13 @@ class Project:
         """Let a rollout that was just begun go well."""
         look = Observed(examples.seen(10.0, look=1))
         person = PromoteAsked("ops@here", "checked by hand")
-        self.happen(rollout, *done(*FORWARD), look, person, *done(*FINISH))
+        self.happen(rollout, *self.forward(rollout), look, person, *done(*FINISH))
 
     def rolled_back(self):
         """NEW was too slow."""
         rollout = self.begin()
         look = Observed(examples.seen(30.0, look=1))
-        self.happen(rollout, *done(*FORWARD), look, BREACH, *done(*BACK))
+        self.happen(rollout, *self.forward(rollout), look, BREACH, *done(*BACK))
         return rollout
 
     def refused(self, name=None):

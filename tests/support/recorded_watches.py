@@ -10,6 +10,7 @@ OUTCOMES = {
     Step.BACKUP: {"file": "backups/b.zip", "size": 1, "verified": True},
     Step.REHEARSE: {"pending": False, "ways": ["flip"], "because": {}, "restored": None},
     Step.MIGRATE: {"from": None, "to": None, "moved": False},
+    Step.CALIBRATE: {"polls": 0, "between": "the old version over time", "noise": []},
     Step.SHIFT: {"to": "new", "at": 1.0},
     Step.RETURN: {"to": "old", "at": 1.0},
     Step.CONFIRM: {"consecutive_ok": 3},
