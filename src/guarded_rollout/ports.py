@@ -15,7 +15,7 @@ from typing import Protocol
 from guarded_rollout.core.changes import Change, Record
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.migration_findings import Finding, TableSeen
-from guarded_rollout.core.problems import BadInput
+from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
 from guarded_rollout.core.spec import (
@@ -630,6 +630,13 @@ class Holder:
 
 class Behind(Exception):  # noqa: N818 - not an error: read on and decide again
     """Somebody appended since you last read."""
+
+
+class Away(Broken):
+    """The journal's server does not answer now. What was being written may have been: ask again.
+
+    The same append on the same journal object finds out, and is never written twice.
+    """
 
 
 @dataclass(frozen=True, slots=True)

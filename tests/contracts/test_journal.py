@@ -1,15 +1,15 @@
-"""What every adapter of ports.Journal keeps. A new adapter adds itself to `KINDS`."""
+"""What every adapter of ports.Journal keeps. A new adapter adds itself to `journal_kinds`."""
 
 import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import pytest
+from journal_kinds import KINDS, NOON
 
-from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 from guarded_rollout.core.facts import (
     Adopted,
     PromoteAsked,
@@ -23,33 +23,15 @@ from guarded_rollout.core.plan import Kind, Situation, Step, make_plan
 from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.ports import Behind, Journal, Known, Lease
 from guarded_rollout.testing import examples
-from guarded_rollout.testing.journal import MemoryJournal
 
-NOON = 1_800_014_400.25
 LEASE = 15.0
-
-
-@dataclass
-class Hand:
-    """A clock that stands still until it is moved; whoever waits moves it."""
-
-    at: float = NOON
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
 
 
 @dataclass
 class Place:
     """One journal, opened as often as wanted: each is another controller's."""
 
-    clock: Hand
+    clock: Any
     open: Callable[[], Journal]
     opened: list[Journal] = field(default_factory=list)
 
@@ -58,22 +40,9 @@ class Place:
         return self.opened[-1]
 
 
-def _memory(_folder: Path, clock: Hand) -> Callable[[], Journal]:
-    journal = MemoryJournal(clock)
-    return lambda: journal
-
-
-def _sqlite(folder: Path, clock: Hand) -> Callable[[], Journal]:
-    return lambda: SqliteJournal(folder / "journal.db", clock, folder / "locks")
-
-
-KINDS = {"memory": _memory, "sqlite": _sqlite}
-
-
 @pytest.fixture(params=sorted(KINDS))
 def place(request, tmp_path) -> Iterator[Place]:
-    clock = Hand()
-    place = Place(clock, KINDS[request.param](tmp_path, clock))
+    place = Place(*KINDS[request.param](tmp_path, request))
     yield place
     for journal in place.opened:
         journal.close()

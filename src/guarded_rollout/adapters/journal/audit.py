@@ -1,7 +1,8 @@
 """Walks the chain from the first entry, in constant memory and without holding up writers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from guarded_rollout.adapters.journal.connection import Ask
 from guarded_rollout.adapters.journal.schema import Damaged
@@ -9,6 +10,9 @@ from guarded_rollout.core.chain import GENESIS, Link, fault
 from guarded_rollout.ports import Audit
 
 _BATCH = 500
+
+Beside: TypeAlias = Callable[[Ask], str | None]
+"""What else may be wrong with where the entries lie; None: nothing."""
 
 _NEXT = """
     SELECT f.seq, f.rollout, f.at, f.kind, f.body, f.prev, f.hash,
@@ -36,11 +40,11 @@ class _Walk:
         return Audit(self.seq, self.rollouts, broken_at, problem, self.head)
 
 
-def verify(ask: Ask) -> Audit:
-    """Check every entry, then the file. A file that cannot be read is a finding, not an error.
+def verify(ask: Ask, beside: Beside) -> Audit:
+    """Check every entry, then what lies `beside` them. What cannot be read is a finding, no error.
 
     Entries cut off at the end do not show, unless a rollout lost all of its own: compare the
-    head with one noted earlier. Broken: it is locked or may not be read.
+    head with one noted earlier. Broken: it is locked, away, or may not be read.
     """
     walk = _Walk()
     try:
@@ -52,13 +56,21 @@ def verify(ask: Ask) -> Audit:
             walk.rollouts += entry.kind == "started"
         for (rollout,) in ask(_EMPTY):
             return walk.audit(f"rollout {rollout} has lost all its entries", walk.seq + 1)
-        for (finding,) in ask("PRAGMA quick_check(1)"):
-            if finding != "ok":
-                words = " ".join(finding.replace("*** in database main ***", "").split())
-                return walk.audit(f"the file is damaged beside the entries: {words}")
+        problem = beside(ask)
+        if problem is not None:
+            return walk.audit(problem)
     except Damaged as problem:
         return walk.audit(f"after entry {walk.seq}: {problem.why.what}", walk.seq + 1)
     return walk.audit(None)
+
+
+def quick_check(ask: Ask) -> str | None:
+    """SQLite's own check of the whole file."""
+    for (finding,) in ask("PRAGMA quick_check(1)"):
+        if finding != "ok":
+            words = " ".join(finding.replace("*** in database main ***", "").split())
+            return f"the file is damaged beside the entries: {words}"
+    return None
 
 
 def _entries(ask: Ask) -> Iterator[Link]:

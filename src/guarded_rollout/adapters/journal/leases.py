@@ -7,13 +7,13 @@ whoever lost both and does not know it yet.
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from guarded_rollout.adapters.journal import owner
 from guarded_rollout.adapters.journal.connection import Writable
 from guarded_rollout.adapters.journal.lock import Lock, lock_of
 from guarded_rollout.adapters.journal.owner import Record
+from guarded_rollout.adapters.journal.refusals import lost, utc
 from guarded_rollout.core.problems import Busy
 from guarded_rollout.ports import Clock, Lease
 
@@ -97,12 +97,7 @@ class Leases:
         ).fetchone()
         if row == (lease.owner, lease.fence):
             return
-        now_with = row[0] if row and row[0] else "nobody"
-        raise Busy(
-            f"{lease.owner} has lost the lease of {lease.environment}; now {now_with} has it",
-            "this controller stops here and nothing was written; see who carries on: "
-            f"rollout status --env {lease.environment}",
-        )
+        raise lost(lease, row[0] if row else None)
 
     def descriptors(self, environment: str) -> tuple[int, ...]:
         """What to hand to a command (`pass_fds`) so that a successor waits for its end."""
@@ -162,7 +157,7 @@ class Leases:
         """We have the file. An owner that is well had it: then this is not the file it locked."""
         if before.owner is not None and self._in_time(before) and before.process.lives:
             raise Busy(
-                f"the lock file of {environment} was replaced while {_who(before)} had it",
+                f"the lock file of {environment} was replaced while {before.who} had it",
                 f"never delete files in {self.locks}; "
                 f"claim again after {utc(before.until)} if that process has ended by then",
             )
@@ -180,28 +175,18 @@ class Leases:
         if not self._in_time(found):
             where = "" if found.process.here else f" (it may run on {found.process.host})"
             return Busy(
-                f"the lease of {_who(found)} on {environment} ran out at {utc(found.until)}, but "
+                f"the lease of {found.who} on {environment} ran out at {utc(found.until)}, but "
                 f"{still} still holds its lock{where}",
                 f"end it: kill -9 {' '.join(map(str, pids)) or found.process.pid}; "
                 f"then: rollout resume --env {environment}",
             )
         if found.process.here and not found.process.lives:
             return Busy(
-                f"{_who(found)} is gone, but {still}, which it started, still works on "
-                f"{environment}",
+                f"{found.who} is gone, but {still}, which it started, still works on {environment}",
                 f"do the same again after {utc(found.until)}: by then it has ended or is ended",
             )
         return Busy(
-            f"{_who(found)} has the lease of {environment} until {utc(found.until)}",
+            f"{found.who} has the lease of {environment} until {utc(found.until)}",
             f"watch it: rollout status --env {environment}; if that process hangs: "
             f"kill -9 {found.process.pid}, then: rollout resume --env {environment}",
         )
-
-
-def utc(at: float) -> str:
-    """A moment for people."""
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _who(found: Record) -> str:
-    return f"{found.owner} (process {found.process.pid})"

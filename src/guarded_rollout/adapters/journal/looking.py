@@ -16,10 +16,14 @@ from guarded_rollout.ports import Audit, Clock, Entry, Holder, Known, Lease
 class Looking:
     """What both journals can do. Broken: the file cannot be read; Busy: not just now."""
 
-    def __init__(self, ask: Ask, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, ask: Ask, name: object, clock: Clock, beside: audit.Beside = audit.quick_check
+    ) -> None:
+        """`name`: for messages; `clock`: the leases'; `beside`: what else `verify` looks at."""
         self._ask = ask
-        self._path = path
+        self._name = name
         self._clock = clock
+        self._beside = beside
 
     def entries(self, rollout: str, after: int = 0) -> tuple[Entry, ...]:
         """The rollout's entries with a higher seq, in order. Broken: one of them was changed."""
@@ -44,7 +48,7 @@ class Looking:
         """Rollouts, newest first."""
         rows = self._ask(
             "SELECT id, environment, kind, began, ended FROM rollouts"
-            " WHERE ?1 IS NULL OR environment = ?1"
+            " WHERE environment = coalesce(?, environment)"
             " ORDER BY (SELECT min(seq) FROM facts WHERE rollout = id) DESC",
             environment,
         )
@@ -64,7 +68,7 @@ class Looking:
 
     def verify(self) -> Audit:
         """Walk the chain from the first entry; see `audit.verify` for what it cannot see."""
-        return audit.verify(self._ask)
+        return audit.verify(self._ask, self._beside)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         """An entry is believed only when its own hash fits: nobody acts on a damaged plan."""
@@ -80,7 +84,7 @@ class Looking:
 
     def _distrust(self, seq: int, why: str) -> Broken:
         return Broken(
-            f"entry {seq} of the journal {self._path} cannot be trusted: {why}",
+            f"entry {seq} of the journal {self._name} cannot be trusted: {why}",
             "see how far it is sound: rollout audit verify; then restore it from a copy",
         )
 
@@ -112,7 +116,7 @@ class LookingJournal(Looking):
 
     def _refuse(self) -> Never:
         raise NotPossible(
-            f"the journal {self._path} was opened to look only",
+            f"the journal {self._name} was opened to look only",
             "this is a fault of the tool: please report it with the command you ran",
         )
 

@@ -48,6 +48,11 @@ class Record:
     fence: int
     until: float
 
+    @property
+    def who(self) -> str:
+        """For people."""
+        return f"{self.owner} (process {self.process.pid})"
+
 
 def record(ask: Ask, environment: str) -> Record | None:
     """Look: the environment's line; None when nobody ever had the lease."""

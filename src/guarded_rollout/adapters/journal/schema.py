@@ -1,8 +1,9 @@
-"""The journal's tables. The facts are the truth; `rollouts` is an index of them.
+"""The journal's tables, the same on SQLite and PostgreSQL, and how SQLite's file guards them.
 
-The file defends itself, so that no tool and no tired person at a `sqlite3` prompt rewrites
-history by accident: facts only grow, by one, each naming the hash of the one before. (REPLACE
-deletes without asking the delete trigger; the trigger on inserts stops it.)
+The facts are the truth; `rollouts` is an index of them. The file defends itself, so that no tool
+and no tired person at a `sqlite3` prompt rewrites history by accident: facts only grow, by one,
+each naming the hash of the one before. (REPLACE deletes without asking the delete trigger; the
+trigger on inserts stops it.)
 """
 
 import sqlite3
@@ -13,42 +14,51 @@ from guarded_rollout.core.problems import Broken, NotPossible
 
 VERSION = 1
 
-_STATEMENTS = (
-    """CREATE TABLE meta (
+
+def tables(whole: str, real: str, data: str) -> tuple[str, ...]:
+    """The statements that make the tables, with a database's words for its types."""
+    return (
+        f"""CREATE TABLE meta (
         name TEXT PRIMARY KEY,
-        value INTEGER NOT NULL
+        value {whole} NOT NULL
     )""",
-    """CREATE TABLE rollouts (
+        f"""CREATE TABLE rollouts (
         id TEXT PRIMARY KEY,
         environment TEXT NOT NULL,
         kind TEXT NOT NULL,
-        began REAL NOT NULL,
+        began {real} NOT NULL,
         ended TEXT,
-        exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1))
+        exclusive {whole} NOT NULL CHECK (exclusive IN (0, 1))
     )""",
-    """CREATE UNIQUE INDEX one_active_rollout ON rollouts (environment)
+        """CREATE UNIQUE INDEX one_active_rollout ON rollouts (environment)
         WHERE exclusive = 1 AND ended IS NULL""",
-    """CREATE TABLE facts (
-        seq INTEGER PRIMARY KEY,
+        f"""CREATE TABLE facts (
+        seq {whole} PRIMARY KEY,
         rollout TEXT NOT NULL REFERENCES rollouts (id),
-        at REAL NOT NULL,
+        at {real} NOT NULL,
         kind TEXT NOT NULL,
-        body BLOB NOT NULL,
-        fence INTEGER NOT NULL,
+        body {data} NOT NULL,
+        fence {whole} NOT NULL,
         prev TEXT NOT NULL,
         hash TEXT NOT NULL
     )""",
-    "CREATE INDEX facts_of_rollout ON facts (rollout, seq)",
-    """CREATE TABLE leases (
+        "CREATE INDEX facts_of_rollout ON facts (rollout, seq)",
+        f"""CREATE TABLE leases (
         environment TEXT PRIMARY KEY,
         owner TEXT,
-        pid INTEGER NOT NULL,
-        started INTEGER NOT NULL,
-        process_group INTEGER NOT NULL,
+        pid {whole} NOT NULL,
+        started {whole} NOT NULL,
+        process_group {whole} NOT NULL,
         host TEXT NOT NULL,
-        fence INTEGER NOT NULL,
-        until REAL NOT NULL
+        fence {whole} NOT NULL,
+        until {real} NOT NULL
     )""",
+        f"INSERT INTO meta VALUES ('schema', {VERSION})",  # noqa: S608 - a constant
+    )
+
+
+_STATEMENTS = (
+    *tables("INTEGER", "REAL", "BLOB"),
     """CREATE TRIGGER facts_never_change BEFORE UPDATE ON facts
         BEGIN SELECT raise(ABORT, 'the journal only grows: facts never change'); END""",
     """CREATE TRIGGER facts_never_go BEFORE DELETE ON facts
@@ -69,7 +79,6 @@ _STATEMENTS = (
         BEGIN SELECT raise(ABORT, 'a fence never falls'); END""",
     """CREATE TRIGGER fences_never_go BEFORE DELETE ON leases
         BEGIN SELECT raise(ABORT, 'a fence never goes'); END""",
-    f"INSERT INTO meta VALUES ('schema', {VERSION})",  # noqa: S608 - a constant
 )
 
 
@@ -93,14 +102,19 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         if "no such table" not in str(error):
             raise
         row = None
-    if row is None or not isinstance(row[0], int):
+    expect_known(row[0] if row else None, path)
+
+
+def expect_known(version: object, name: object) -> None:
+    """Raise Damaged when `version` is none, NotPossible when it is a newer one."""
+    if not isinstance(version, int):
         raise Damaged(
-            f"{path} is no journal: its tables are missing",
+            f"{name} is no journal: its tables are missing",
             "restore it from a copy, or move it away to begin a new one",
         )
-    if row[0] > VERSION:
+    if version > VERSION:
         raise NotPossible(
-            f"the journal {path} was written by a newer version of this tool "
-            f"(schema {row[0]}, this one knows {VERSION})",
+            f"the journal {name} was written by a newer version of this tool "
+            f"(schema {version}, this one knows {VERSION})",
             "use that version; this one has changed nothing",
         )

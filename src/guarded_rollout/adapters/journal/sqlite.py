@@ -3,14 +3,13 @@
 import sqlite3
 from pathlib import Path
 
-from guarded_rollout.adapters.journal import place
+from guarded_rollout.adapters.journal import place, refusals
 from guarded_rollout.adapters.journal.connection import WAIT_SECONDS, Writable
-from guarded_rollout.adapters.journal.leases import LEASE_SECONDS, Leases, utc
+from guarded_rollout.adapters.journal.leases import LEASE_SECONDS, Leases
 from guarded_rollout.adapters.journal.lock import close_locks
 from guarded_rollout.adapters.journal.looking import Looking
-from guarded_rollout.core.chain import GENESIS, link
-from guarded_rollout.core.facts import ASKS, Fact, Started, decode, encode
-from guarded_rollout.core.problems import Busy, NotPossible
+from guarded_rollout.adapters.journal.stored import COLUMNS, Stored, following
+from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.ports import Behind, Clock, Entry, Lease
 
 
@@ -45,18 +44,12 @@ class SqliteJournal(Looking):
 
     def begin(self, environment: str, rollout: str, fact: Started, *, exclusive: bool) -> Entry:
         """Open a rollout. Busy names the active one; NotPossible: this id is taken."""
-        if fact.plan.spec.environment.name != environment:
-            raise NotPossible(
-                f"rollout {rollout} is for {fact.plan.spec.environment.name}, not {environment}",
-                "this is a fault of the tool: please report it with the command you ran",
-            )
+        refusals.expect_fitting(environment, rollout, fact)
         with self._file.writing() as connection:
             if exclusive:
                 _expect_none_active(connection, environment)
             if _rollout(connection, rollout) is not None:
-                raise NotPossible(
-                    f"there is a rollout {rollout} already", "begin again: it gets a new name"
-                )
+                raise refusals.name_taken(rollout)
             at = self._clock.now()
             connection.execute(
                 "INSERT INTO rollouts (id, environment, kind, began, exclusive)"
@@ -72,21 +65,18 @@ class SqliteJournal(Looking):
         with self._file.writing() as connection:
             found = _rollout(connection, rollout)
             if found is None:
-                raise NotPossible(
-                    f"there is no rollout {rollout}", "see what there is: rollout status"
-                )
+                raise refusals.unknown(rollout)
             environment, ending = found
-            self._expect_allowed(connection, lease, environment, fact)
+            refusals.expect_allowed(lease, environment, fact)
+            if lease is not None:
+                self._leases.check(connection, lease)
             last = connection.execute(
                 "SELECT max(seq) FROM facts WHERE rollout = ?", (rollout,)
             ).fetchone()[0]
             if last != after:
                 raise Behind
             if ending is not None:
-                raise NotPossible(
-                    f"rollout {rollout} has ended: {ending}",
-                    f"nothing is left to do; see it: rollout watch --env {environment}",
-                )
+                raise refusals.over(rollout, environment, ending)
             entry = _write(
                 connection, rollout, self._clock.now(), fact, fence=lease.fence if lease else 0
             )
@@ -121,26 +111,6 @@ class SqliteJournal(Looking):
         """What the death of the process does: its locks go, its leases stay, to be claimed."""
         close_locks(self._leases.locks)
 
-    def _expect_allowed(
-        self, connection: sqlite3.Connection, lease: Lease | None, environment: str, fact: Fact
-    ) -> None:
-        if isinstance(fact, Started):
-            raise NotPossible("a rollout starts once", "begin another one")
-        if lease is None:
-            if not isinstance(fact, ASKS):
-                raise NotPossible(
-                    f"{type(fact).__name__} can only be written by who has the lease of "
-                    f"{environment}",
-                    f"take it over: rollout resume --env {environment}",
-                )
-            return
-        if lease.environment != environment:
-            raise NotPossible(
-                f"the lease of {lease.environment} does not allow writing for {environment}",
-                "this is a fault of the tool: please report it with the command you ran",
-            )
-        self._leases.check(connection, lease)
-
 
 def _rollout(connection: sqlite3.Connection, rollout: str) -> tuple[str, str | None] | None:
     """Its environment and its ending."""
@@ -157,26 +127,22 @@ def _expect_none_active(connection: sqlite3.Connection, environment: str) -> Non
         (environment,),
     ).fetchone()
     if row is not None:
-        rollout, kind, began = row
-        raise Busy(
-            f"{environment} is taken: {kind} {rollout} is active since {utc(began)}",
-            f"see how far it is: rollout status --env {environment}; "
-            f"if nobody drives it: rollout resume --env {environment}",
-        )
+        raise refusals.taken(environment, *row)
 
 
 def _write(
     connection: sqlite3.Connection, rollout: str, at: float, fact: Fact, *, fence: int
 ) -> Entry:
-    """Link the fact to the chain's head. What is returned is what will be read."""
-    kind, body = encode(fact)
-    row = connection.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1").fetchone()
-    last, prev = row or (0, GENESIS)
-    seq, at = last + 1, float(at)
-    own = link(prev, seq, rollout=rollout, at=at, kind=kind, body=body)
+    """Link the fact to the chain's head."""
+    head = connection.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1").fetchone()
+    stored = following(head, rollout, at, fact, fence)
+    insert(connection, stored)
+    return stored.entry()
+
+
+def insert(connection: sqlite3.Connection, stored: Stored) -> None:
+    """A row of `facts`."""
     connection.execute(
-        "INSERT INTO facts (seq, rollout, at, kind, body, fence, prev, hash)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (seq, rollout, at, kind, body, fence, prev, own),
+        f"INSERT INTO facts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        stored.values(),
     )
-    return Entry(seq, rollout, at, decode(kind, body), own)

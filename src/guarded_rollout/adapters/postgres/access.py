@@ -64,7 +64,7 @@ class Access:
         """What libpq must find in a child's environment beside the address."""
         found = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
         if "PGPASSWORD" not in found:
-            password = _password_in_file()
+            password = password_in_file(PASSWORD_FILE)
             if password is not None:
                 found["PGPASSWORD"] = password
         beside = Path(os.environ.get("HOME") or "/nonexistent") / ".pgpass"
@@ -88,8 +88,9 @@ class Access:
         }
 
 
-def _password_in_file() -> str | None:
-    named = os.environ.get(PASSWORD_FILE)
+def password_in_file(variable: str) -> str | None:
+    """The first line of the file that a variable names. BadInput when it cannot be read."""
+    named = os.environ.get(variable)
     if not named:
         return None
     try:
@@ -97,6 +98,6 @@ def _password_in_file() -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise BadInput(
-            f"the password file {named} that {PASSWORD_FILE} names cannot be read: {reason}",
+            f"the password file {named} that {variable} names cannot be read: {reason}",
             "make it readable for this user only, or use PGPASSWORD or ~/.pgpass",
         ) from error

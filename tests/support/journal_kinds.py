@@ -1,0 +1,99 @@
+"""Journals of each kind for tests, with a clock that the test moves; PostgreSQL's is its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from postgres_of_ours import Server
+
+from guarded_rollout.adapters.journal.postgres import PostgresJournal
+from guarded_rollout.adapters.journal.sqlite import SqliteJournal
+from guarded_rollout.adapters.postgres import Access
+from guarded_rollout.ports import Journal
+from guarded_rollout.testing.journal import MemoryJournal
+
+NOON = 1_800_014_400.25
+
+
+@dataclass
+class Hand:
+    """A clock that stands still until it is moved; whoever waits moves it."""
+
+    at: float = NOON
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+class ServersHand:
+    """The same, and a server's `now_seconds()` says what it says."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self._server = server
+        self._name = name
+        self._at = NOON
+        self._run(
+            "CREATE TABLE public.hand AS SELECT 0::double precision AS at",
+            "CREATE OR REPLACE FUNCTION guarded_rollout.now_seconds() RETURNS double precision"
+            " LANGUAGE sql VOLATILE AS $$ SELECT at FROM public.hand $$",
+        )
+        self.at = NOON
+
+    @property
+    def at(self) -> float:
+        return self._at
+
+    @at.setter
+    def at(self, at: float) -> None:
+        self._at = at
+        self._run(f"UPDATE public.hand SET at = {at!r}")
+
+    def now(self) -> float:
+        raise AssertionError("the journal asked for this machine's time")
+
+    def monotonic(self) -> float:
+        return self._at
+
+    def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.at += seconds
+
+    def _run(self, *statements: str) -> None:
+        self._server.run(*statements, name=self._name, user="dhash")
+
+
+Opens = Callable[[], Journal]
+
+
+def memory(_folder: Path, _request: Any) -> tuple[Any, Opens]:
+    clock = Hand()
+    journal = MemoryJournal(clock)
+    return clock, lambda: journal
+
+
+def sqlite(folder: Path, _request: Any) -> tuple[Any, Opens]:
+    clock = Hand()
+    return clock, lambda: SqliteJournal(folder / "journal.db", clock, folder / "locks")
+
+
+def postgres(_folder: Path, request: Any) -> tuple[Any, Opens]:
+    server = request.getfixturevalue("postgres")
+    access = made(server)
+    PostgresJournal(access, Hand()).close()
+    clock = ServersHand(server, access.name)
+    return clock, lambda: PostgresJournal(access, clock)
+
+
+def made(server: Server) -> Access:
+    """An empty database of its own."""
+    return server.database().access
+
+
+KINDS = {"memory": memory, "sqlite": sqlite, "postgres": postgres}
