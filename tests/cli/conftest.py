@@ -127,7 +127,7 @@ class Project:
     def journal(self):
         """The journal, for writing."""
         places = Places(self.root)
-        return SqliteJournal(places.journal, SystemClock(), places.locks)
+        return SqliteJournal(places.journal.file, SystemClock(), places.locks)
 
     def begin(
         self,

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from guarded_rollout.cli.machines import expect_here, home_elsewhere
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.problems import NeedsPerson
 from guarded_rollout.core.rollout import advance, replay
 from guarded_rollout.core.state import Phase, State
-from guarded_rollout.ports import Entry, Holder, Journal, Known
+from guarded_rollout.ports import Away, Entry, Holder, Journal, Known
 
 POLL_SECONDS = 0.2
 DEAD_SECONDS = 3.0
@@ -63,11 +64,16 @@ def guarded(journal: Journal, environment: str) -> bool:
 
 
 def ensure_guard(places: Places, journal: Journal, known: Known) -> Guard | None:
-    """Start a guard when a live rollout has none. None: it has one, or nothing to do for it."""
+    """Start a guard when a live rollout has none. None: it has one, or nothing to do for it.
+
+    Nor is there anything to do here for a rollout that lives on another machine.
+    """
     if known.ended is not None or guarded(journal, known.environment):
         return None
     state = replay(entry.fact for entry in journal.entries(known.rollout))
     if state.ended or state.phase is Phase.STUCK:
+        return None
+    if home_elsewhere(places, journal, known.environment) is not None:
         return None
     return spawn(places, known)
 
@@ -119,6 +125,7 @@ class Follower:
         self._seq = 0
         self._starts = 0
         self._waits_for: str | None = None
+        self._away = False
 
     def run(self) -> State:
         """The state at rest: an ending, or one that needs a person.
@@ -127,8 +134,14 @@ class Follower:
         """
         quiet_since = _patience()
         while True:
-            news = self._read()
-            holder = self._journal.holder(self._known.environment)
+            try:
+                news = self._read()
+                holder = self._journal.holder(self._known.environment)
+            except Away as away:
+                self._wait_for_the_journal(away)
+                quiet_since = _patience()
+                continue
+            self._away = False
             driven = holder is not None and holder.alive
             if news or driven or self._starting():
                 quiet_since = _patience()
@@ -140,6 +153,13 @@ class Follower:
                 self._start_again()
                 quiet_since = _patience()
             time.sleep(POLL_SECONDS)  # noqa: TID251 - a person's patience, not the rollout's time
+
+    def _wait_for_the_journal(self, away: Away) -> None:
+        """Its guard waits too; whoever only looks on has nothing to decide."""
+        if not self._away:
+            self._say(f"waiting for the journal: {away.why.what}")
+        self._away = True
+        time.sleep(POLL_SECONDS)  # noqa: TID251 - a person's patience, not the rollout's time
 
     def _read(self) -> bool:
         entries = self._journal.entries(self._known.rollout, self._seq)
@@ -168,6 +188,7 @@ class Follower:
 
     def _start_again(self) -> None:
         environment = self._known.environment
+        expect_here(self._places, self._journal, environment)
         if self._starts == RESTARTS:
             raise NeedsPerson(
                 f"the guard of {self._known.rollout} died {self._starts} times",

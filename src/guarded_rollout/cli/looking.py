@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from guarded_rollout.cli.guard import ensure_guard, find, left_alone
+from guarded_rollout.cli.journal_place import this_machine
+from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.rollouts import follow_to_rest
 from guarded_rollout.cli.screen import Screen, error_document, tell
 from guarded_rollout.cli.spec import check_environment, spec_for, spec_or_frozen
@@ -37,6 +39,10 @@ def status(args: argparse.Namespace) -> int:
     replicas = _replicas(ports, spec.service.name)
     listen = f"{spec.environment.listen_host}:{spec.environment.listen_port}"
     screen.line(f"{spec.service.name} in {args.env}")
+    home = home_elsewhere(places, journal, args.env)
+    if home is not None:
+        screen.line(f"  machine   lives on {home}: this is {this_machine()}, which cannot see its")
+        screen.line("            replicas, traffic and backups; the journal is the same")
     screen.line(f"  serving   {situation.serving.name if situation.serving else 'nothing'}")
     screen.line(f"  previous  {situation.previous.name if situation.previous else 'none'}")
     to = routed.to.release if routed and routed.to else "nobody"
@@ -61,6 +67,7 @@ def status(args: argparse.Namespace) -> int:
             "traffic": {"running": running, "to": to if running else None, "listen": listen},
             "replicas": replicas,
             "backup": newest.file if newest else None,
+            "machine": home or this_machine(),
             "active": _active_document(journal, active, resumed=resumed) if active else None,
         }
     )
@@ -163,7 +170,7 @@ def audit_verify(args: argparse.Namespace) -> int:
         )
         screen.document({**asdict(audit), "error": error_document(problem.why, problem.exit_code)})
         raise problem
-    if not places.journal.exists():
+    if not places.journal.shared and not places.journal.file.exists():
         screen.line(f"there is no journal yet at {places.journal}")
     else:
         screen.line(

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from guarded_rollout.adapters.host import user
 from guarded_rollout.cli.guard import Follower, Guard, ensure_guard, spawn
+from guarded_rollout.cli.journal_place import this_machine
+from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.parser import CLOSED, INTERRUPTED
 from guarded_rollout.cli.screen import Gone, Screen, tell
 from guarded_rollout.cli.spec import spec_for
@@ -117,7 +119,7 @@ def begin_and_follow(args: argparse.Namespace, places: Places, journal: Journal,
     began = datetime.now(UTC)  # noqa: TID251 - the rollout's name is made here
     environment = plan.spec.environment.name
     rollout = f"{environment}-{began:%Y%m%d-%H%M%S}-{plan.digest[:6]}"
-    started = Started(plan, user(), args.reason)
+    started = Started(plan, user(), args.reason, this_machine())
     exclusive = plan.kind is not Kind.BACKUP
     first = journal.begin(environment, rollout, started, exclusive=exclusive)
     known = Known(rollout, environment, plan.kind, first.at, None)
@@ -198,6 +200,7 @@ def document_of(journal: Journal, known: Known) -> dict[str, object]:
 
 def refuse_if_active(args: argparse.Namespace, places: Places, journal: Journal) -> None:
     """One rollout at a time. One that lost its guard gets a new one, but not from a dry run."""
+    expect_here(places, journal, args.env)
     active = journal.active(args.env)
     if active is None:
         return

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.guard import ensure_guard, find, left_alone
+from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone
+from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
 from guarded_rollout.cli.screen import OnScreen, tell
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
@@ -133,6 +134,7 @@ def _announce(args: argparse.Namespace, ports: Ports, file: str) -> dict[str, di
 
 def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) -> int:
     screen = args.screen
+    expect_here(places, journal, args.env)
     spec = spec_or_frozen(args, places, journal, screen)
     backup = _verify_named_backup(args, places, spec, journal)
     ports = open_ports(places, spec, journal)
@@ -256,6 +258,8 @@ def resume(args: argparse.Namespace) -> int:
         guard = ensure_guard(places, journal, active)
         return follow_to_rest(args, places, journal, active, after=after, guard=guard)
     alone = left_alone(journal, args.env)
+    if alone is not None and not guarded(journal, args.env):
+        expect_here(places, journal, args.env)
     if alone is None:
         args.screen.line(f"nothing to resume in {args.env}")
         args.screen.document({"phase": "none"})

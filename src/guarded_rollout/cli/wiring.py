@@ -6,9 +6,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from guarded_rollout.cli.journal_place import NOTE, JournalPlace, journal_place, open_journal_at
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.spec import Spec
 from guarded_rollout.ports import Database, Journal, Ports
+
+_JOURNALS = (NOTE, ".rollout/journal.db")
+"""Without a rollout.toml these say that here is a project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,9 @@ class Places:
         return self.root / ".rollout"
 
     @property
-    def journal(self) -> Path:
-        """The journal of all environments."""
-        return self.state / "journal.db"
+    def journal(self) -> JournalPlace:
+        """The journal of all environments. BadInput: see `journal_place`."""
+        return journal_place(self.root)
 
     @property
     def locks(self) -> Path:
@@ -89,7 +93,7 @@ def find_root(start: Path) -> Path:
 
     BadInput when there is neither. A rollout.toml that was lost must not hide what runs.
     """
-    for mark in ("rollout.toml", ".rollout/journal.db"):
+    for mark in ("rollout.toml", *_JOURNALS):
         for folder in (start, *start.parents):
             if (folder / mark).exists():
                 return folder.resolve()
@@ -102,7 +106,7 @@ def find_root(start: Path) -> Path:
 def check_root(named: Path) -> Path:
     """The folder that was named, without symbolic links. BadInput when it is no project's."""
     root = named.resolve()
-    if not (root / "rollout.toml").exists() and not Places(root).journal.exists():
+    if not any((root / mark).exists() for mark in ("rollout.toml", *_JOURNALS)):
         raise BadInput(
             f"there is no rollout.toml in {root}",
             "name the folder that has it: --root FOLDER",
@@ -110,16 +114,9 @@ def check_root(named: Path) -> Path:
     return root
 
 
-def open_journal(places: Places, *, look_only: bool = False) -> Journal:
-    """The journal. `look_only`: no file is created or changed."""
-    from guarded_rollout.adapters.clock import SystemClock
-    from guarded_rollout.adapters.journal.looking import open_readonly
-
-    if look_only:
-        return open_readonly(places.journal, SystemClock())
-    from guarded_rollout.adapters.journal.sqlite import SqliteJournal
-
-    return SqliteJournal(places.journal, SystemClock(), places.locks)
+def open_journal(places: Places, *, look_only: bool = False, patient: bool = False) -> Journal:
+    """The journal. `look_only`: nothing is created or changed; `patient`: for a guard."""
+    return open_journal_at(places.journal, places.locks, look_only=look_only, patient=patient)
 
 
 def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:

@@ -25,11 +25,15 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A rollout began with this plan. From here on the configuration is not read again."""
+    """A rollout began with this plan. From here on the configuration is not read again.
+
+    `machine`: where its replicas run, when only that machine can reach them; empty: not known.
+    """
 
     plan: Plan
     by: str
     reason: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

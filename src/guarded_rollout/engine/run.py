@@ -6,7 +6,7 @@ It keeps no state of its own that a crash could lose. Kill it anywhere and start
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from guarded_rollout.core.actions import Judge, Perform, Stop, WaitForPerson, next_action
 from guarded_rollout.core.actions import Watch as LookOut
@@ -34,6 +34,13 @@ ASK_SECONDS = 0.5
 _TICK = 0.05
 
 
+class Halt(Protocol):
+    """Says when to stop: an Event does."""
+
+    def is_set(self) -> bool:
+        """Stop now."""
+
+
 class Told:
     """What a step is handed: when to stop, and where its progress goes."""
 
@@ -59,7 +66,7 @@ class Controller:
 
     Args:
         lease: the right to write; every append carries its fence.
-        halt: set by a signal or a lost lease. The rollout stays where it is, for the next one.
+        halt: set at a signal or a lost lease. The rollout stays where it is, for the next one.
         show: gets every entry, as it is written or read.
         say: gets progress that is no fact.
     """
@@ -70,7 +77,7 @@ class Controller:
         lease: Lease,
         rollout: str,
         *,
-        halt: threading.Event,
+        halt: Halt,
         show: Callable[[Entry], None],
         say: Callable[[str], None],
     ) -> None:

@@ -16,6 +16,14 @@ def plan_of(journal: Journal, known: Known) -> Plan:
     return first.plan
 
 
+def machine_of(journal: Journal, environment: str) -> str:
+    """The machine on which the environment's newest rollout runs; empty: not known."""
+    for known in journal.known(environment)[:1]:
+        first = journal.entries(known.rollout)[0].fact
+        return first.machine if isinstance(first, Started) else ""
+    return ""
+
+
 def releases_in_use(journal: Journal) -> frozenset[Release]:
     """What serves, served before, or is being rolled out, in any environment."""
     used: set[Release | None] = set()

@@ -39,7 +39,7 @@ def service_conf(found: Mapping[str, Value], service: str) -> ServiceConf:
     known = tuple(f"{prefix}{key}" for key in ("REPLICAS", *_GIVEN_TO_SERVICE))
     _only(found, known)
     env = tuple(
-        (f"{prefix}{key}", _shaped(found[f"{prefix}{key}"], key))
+        (f"{prefix}{key}", shaped(found[f"{prefix}{key}"], key))
         for key in _GIVEN_TO_SERVICE
         if f"{prefix}{key}" in found
     )
@@ -75,10 +75,10 @@ def database_conf(found: Mapping[str, Value], shown: str) -> DatabaseAddress:
     port = found.get("DB_PORT")
     return DatabaseAddress(
         kind="postgresql",
-        host=_shaped(found["DB_HOST"], "HOST"),
+        host=shaped(found["DB_HOST"], "HOST"),
         port=given(port, lambda at: _number(at).whole(1, 65535, "(a port)"), POSTGRESQL_PORT),
-        name=_shaped(found["DB_NAME"], "NAME"),
-        user=_shaped(found["DB_USER"], "USER"),
+        name=shaped(found["DB_NAME"], "NAME"),
+        user=shaped(found["DB_USER"], "USER"),
     )
 
 
@@ -96,7 +96,8 @@ def _number(value: Value) -> Value:
     return Value(value.place, int(text))
 
 
-def _shaped(value: Value, key: str) -> str:
+def shaped(value: Value, key: str) -> str:
+    """Text that has the shape of a key: HOST, NAME, USER, ..."""
     text = value.text()
     pattern, words = _SHAPES[key]
     if re.fullmatch(pattern, text) is None:

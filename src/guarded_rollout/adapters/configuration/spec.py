@@ -17,6 +17,7 @@ from guarded_rollout.adapters.configuration.defaults import Policy, built_in
 from guarded_rollout.adapters.configuration.environment_section import Site, read_sites
 from guarded_rollout.adapters.configuration.evidence_section import scaled
 from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
+from guarded_rollout.adapters.configuration.journal_section import read_journal
 from guarded_rollout.adapters.configuration.located import Value, suggestion
 from guarded_rollout.adapters.configuration.service_section import read_service
 from guarded_rollout.adapters.configuration.toml_file import read_toml
@@ -112,7 +113,11 @@ def _rollout(root: Path) -> tuple[Service, dict[str, Site]]:
             f"there is no {ROLLOUT_FILE} in {root}",
             "go to the folder that has it, or copy the one that came with the tool and edit it",
         )
-    fields = read_toml(path, ROLLOUT_FILE).table(required=("service", "environments"))
+    fields = read_toml(path, ROLLOUT_FILE).table(
+        required=("service", "environments"), optional=("journal",)
+    )
+    if "journal" in fields:
+        read_journal(fields["journal"])
     return read_service(fields["service"], root), read_sites(fields["environments"])
 
 
