@@ -36,6 +36,7 @@ def build_parser() -> Parser:
     _add_rollouts(commands)
     _add_steering(commands)
     _add_looking(commands)
+    _add_journal(commands)
     _add_backup(commands)
     _add_gates(commands)
     return parser
@@ -240,6 +241,28 @@ def _add_looking(commands: "Commands") -> None:
         "  rollout audit verify",
         "staging",
     )
+
+
+def _add_journal(commands: "Commands") -> None:
+    actions = group(commands, "journal", "write the journal into a file, and back from one")
+    command(
+        actions,
+        "export",
+        "journal:export",
+        "write the journal to standard output, as JSON lines with sums; only looks",
+        "  rollout journal export > journal.jsonl\n  rollout journal export --env production",
+        "all",
+    )
+    take_in = command(
+        actions,
+        "import",
+        "journal:take_in",
+        "check such a file line by line, and write it into the empty journal that [journal] of "
+        "rollout.toml names",
+        "  rollout journal import journal.jsonl",
+        "all",
+    )
+    take_in.add_argument("file", type=word, metavar="FILE", help="of journal export")
 
 
 def _add_backup(commands: "Commands") -> None:

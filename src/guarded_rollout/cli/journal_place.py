@@ -15,15 +15,20 @@ from guarded_rollout.adapters.configuration import SQLITE_JOURNAL, journal_addre
 from guarded_rollout.adapters.whole_files import write_whole
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.spec import DatabaseAddress
-from guarded_rollout.ports import Journal
 
 if TYPE_CHECKING:
+    from guarded_rollout.adapters.journal.looking import LookingJournal
+    from guarded_rollout.adapters.journal.postgres import PostgresJournal
+    from guarded_rollout.adapters.journal.sqlite import SqliteJournal
     from guarded_rollout.adapters.postgres import Access
 
 NOTE = ".rollout/journal.toml"
 MACHINE = "ROLLOUT_MACHINE"
 PATIENCE_SECONDS = 12.0
 """How long a guard waits for a server within one call: after that its lease is as good as lost."""
+
+HASTE_SECONDS = 3.0
+"""How long a person does: a restart of the server is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +86,32 @@ def journal_place(root: Path, *, moves: bool = False) -> JournalPlace:
     return JournalPlace(root, named)
 
 
-def open_journal_at(
-    place: JournalPlace, locks: Path, *, look_only: bool = False, patient: bool = False
-) -> Journal:
-    """The journal. `look_only`: nothing is created. `patient`: for a guard."""
-    clock = SystemClock()
+def open_to_look(place: JournalPlace, *, patient: bool = False) -> "LookingJournal":
+    """A journal that nothing is created or changed for. `patient`: for a guard."""
     if place.shared:
         from guarded_rollout.adapters.journal import postgres
 
-        wait = PATIENCE_SECONDS if patient else postgres.WAIT_SECONDS
-        if look_only:
-            return postgres.open_readonly(place.access(), clock, wait_seconds=wait)
-        journal = postgres.PostgresJournal(place.access(), clock, wait_seconds=wait)
-        note(place)
-        return journal
-    if look_only:
-        from guarded_rollout.adapters.journal.looking import open_readonly
+        return postgres.open_readonly(place.access(), SystemClock(), wait_seconds=_wait(patient))
+    from guarded_rollout.adapters.journal.looking import open_readonly
 
-        return open_readonly(place.file, clock)
+    return open_readonly(place.file, SystemClock())
+
+
+def open_to_write(
+    place: JournalPlace, locks: Path, *, patient: bool = False
+) -> "SqliteJournal | PostgresJournal":
+    """The journal; created when it is not there. `patient`: for a guard."""
+    if place.shared:
+        from guarded_rollout.adapters.journal.postgres import PostgresJournal
+
+        return PostgresJournal(place.access(), SystemClock(), wait_seconds=_wait(patient))
     from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 
-    writable = SqliteJournal(place.file, clock, locks)
-    note(place)
-    return writable
+    return SqliteJournal(place.file, SystemClock(), locks)
+
+
+def _wait(patient: bool) -> float:  # noqa: FBT001 - as it was asked for
+    return PATIENCE_SECONDS if patient else HASTE_SECONDS
 
 
 def note(place: JournalPlace) -> None:

@@ -6,7 +6,14 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded_rollout.cli.journal_place import NOTE, JournalPlace, journal_place, open_journal_at
+from guarded_rollout.cli.journal_place import (
+    NOTE,
+    JournalPlace,
+    journal_place,
+    note,
+    open_to_look,
+    open_to_write,
+)
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.spec import Spec
 from guarded_rollout.ports import Database, Journal, Ports
@@ -116,7 +123,12 @@ def check_root(named: Path) -> Path:
 
 def open_journal(places: Places, *, look_only: bool = False, patient: bool = False) -> Journal:
     """The journal. `look_only`: nothing is created or changed; `patient`: for a guard."""
-    return open_journal_at(places.journal, places.locks, look_only=look_only, patient=patient)
+    place = places.journal
+    if look_only:
+        return open_to_look(place, patient=patient)
+    journal = open_to_write(place, places.locks, patient=patient)
+    note(place)
+    return journal
 
 
 def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:

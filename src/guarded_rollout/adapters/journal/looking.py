@@ -1,10 +1,11 @@
 """The journal's verbs that look, and a journal that has no others."""
 # ruff: noqa: ARG002 - a journal that only looks refuses whatever it is asked to write
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Never
 
-from guarded_rollout.adapters.journal import audit
+from guarded_rollout.adapters.journal import audit, transfer
 from guarded_rollout.adapters.journal.connection import Ask, Untouched
 from guarded_rollout.adapters.journal.owner import record
 from guarded_rollout.core.chain import link
@@ -69,6 +70,10 @@ class Looking:
     def verify(self) -> Audit:
         """Walk the chain from the first entry; see `audit.verify` for what it cannot see."""
         return audit.verify(self._ask, self._beside)
+
+    def lines(self, environment: str | None = None) -> Iterator[bytes]:
+        """The journal as JSON lines; see `transfer`. Broken: it was changed."""
+        return transfer.lines(self._ask, environment)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         """An entry is believed only when its own hash fits: nobody acts on a damaged plan."""

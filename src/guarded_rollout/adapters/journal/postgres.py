@@ -10,6 +10,7 @@ from guarded_rollout.adapters.journal.server import Server
 from guarded_rollout.adapters.journal.server_leases import ServerLeases
 from guarded_rollout.adapters.journal.server_problems import Crossed
 from guarded_rollout.adapters.journal.stored import COLUMNS, Stored, following
+from guarded_rollout.adapters.journal.transfer import File, take_in
 from guarded_rollout.adapters.postgres.access import Access
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.problems import Problem
@@ -108,6 +109,12 @@ class PostgresJournal(Looking):
     def release(self, lease: Lease) -> None:
         """Give it back. Lost already: no error."""
         self._leases.release(lease)
+
+    def take_in(self, file: File) -> bool:
+        """Import a file, whole or not at all; see `transfer.take_in`."""
+        with self._server.transaction() as run:
+            run("LOCK TABLE facts IN EXCLUSIVE MODE")
+            return take_in(run, file)
 
     def close(self) -> None:
         """What the death of the process does: its leases stay, to be claimed."""

@@ -8,13 +8,15 @@ not: a server that is stopped, or gone without a word, must not hang a guard.
 
 import os
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import pq
 
 from guarded_rollout.adapters.journal import schema
+from guarded_rollout.adapters.journal.connection import Ask
 from guarded_rollout.adapters.journal.server_problems import Exists, NoTables, problem
 from guarded_rollout.adapters.journal.server_schema import CREATE, SCHEMA
 from guarded_rollout.adapters.postgres.access import Access, password_in_file
@@ -39,6 +41,8 @@ SELECT set_config('search_path', '{SCHEMA}', true),
     set_config('synchronous_commit', coalesce(
         nullif(current_setting('synchronous_commit'), 'off'), 'local'), true);
 """
+_IDLE = _SETTINGS + "SELECT set_config('idle_in_transaction_session_timeout', '5000', true)"
+_READY = pq.TransactionStatus.IDLE
 _VERSION = "SELECT value FROM meta WHERE name = 'schema'"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -119,6 +123,19 @@ class Server:
             self._clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE) or 0.05
 
+    @contextmanager
+    def transaction(self) -> Iterator[Ask]:
+        """Several statements, committed at the end of the block, or none of them. Not asked again.
+
+        Away: it may have been committed.
+        """
+        try:
+            with self._connect() as connection, connection.transaction():
+                _answer(connection, _IDLE, ())
+                yield lambda sql, *values: _answer(connection, sql.replace("?", "%s"), values)
+        except psycopg.Error as error:
+            raise problem(error, self.access) from error
+
     def close(self) -> None:
         """Give the connections back. The next statement opens another."""
         _close(self._idle)
@@ -130,7 +147,7 @@ class Server:
             try:
                 return _answer(connection, sql, values)
             finally:
-                if connection.info.transaction_status is pq.TransactionStatus.IDLE:
+                if connection.info.transaction_status is _READY:
                     mine.append(connection)
                 else:
                     connection.close()
@@ -175,7 +192,8 @@ class Server:
 
 def _answer(connection: Connection, sql: str, values: tuple[object, ...]) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(_SETTINGS + sql, values or None)
+        settings = _SETTINGS if connection.info.transaction_status is _READY else ""
+        cursor.execute(settings + sql, values or None)
         while cursor.nextset():
             pass
         return cursor.fetchall() if cursor.description else []

@@ -8,7 +8,9 @@ from guarded_rollout.adapters.journal.connection import WAIT_SECONDS, Writable
 from guarded_rollout.adapters.journal.leases import LEASE_SECONDS, Leases
 from guarded_rollout.adapters.journal.lock import close_locks
 from guarded_rollout.adapters.journal.looking import Looking
-from guarded_rollout.adapters.journal.stored import COLUMNS, Stored, following
+from guarded_rollout.adapters.journal.owner import asking
+from guarded_rollout.adapters.journal.stored import INSERT, following
+from guarded_rollout.adapters.journal.transfer import File, take_in
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.ports import Behind, Clock, Entry, Lease
 
@@ -107,6 +109,11 @@ class SqliteJournal(Looking):
         """
         return self._leases.descriptors(environment)
 
+    def take_in(self, file: File) -> bool:
+        """Import a file, whole or not at all; see `transfer.take_in`."""
+        with self._file.writing() as connection:
+            return take_in(asking(connection), file)
+
     def close(self) -> None:
         """What the death of the process does: its locks go, its leases stay, to be claimed."""
         close_locks(self._leases.locks)
@@ -136,13 +143,5 @@ def _write(
     """Link the fact to the chain's head."""
     head = connection.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1").fetchone()
     stored = following(head, rollout, at, fact, fence)
-    insert(connection, stored)
+    connection.execute(INSERT, stored.values())
     return stored.entry()
-
-
-def insert(connection: sqlite3.Connection, stored: Stored) -> None:
-    """A row of `facts`."""
-    connection.execute(
-        f"INSERT INTO facts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
-        stored.values(),
-    )

@@ -7,6 +7,7 @@ from guarded_rollout.core.facts import Fact, decode, encode
 from guarded_rollout.ports import Entry
 
 COLUMNS = "seq, rollout, at, kind, body, fence, prev, hash"
+INSERT = f"INSERT INTO facts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
