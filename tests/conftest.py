@@ -31,6 +31,15 @@ def postgres_server() -> Iterator[object]:
         yield ours
 
 
+@pytest.fixture(scope="session")
+def postgres_pool(postgres_server) -> Iterator[int]:
+    """The port of one PgBouncer per test process before that server."""
+    from pooled_postgres import pool
+
+    with pool(postgres_server) as port:
+        yield port
+
+
 @pytest.fixture
 def postgres(postgres_server, monkeypatch) -> Iterator[object]:
     """The server, its tools and the password in the environment; its databases go afterwards."""

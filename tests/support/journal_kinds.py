@@ -1,10 +1,12 @@
 """Journals of each kind for tests, with a clock that the test moves; PostgreSQL's is its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+from pooled_postgres import PROGRAM
 from postgres_of_ours import Server
 
 from guarded_rollout.adapters.journal.postgres import PostgresJournal
@@ -91,9 +93,21 @@ def postgres(_folder: Path, request: Any) -> tuple[Any, Opens]:
     return clock, lambda: PostgresJournal(access, clock)
 
 
+def pooled(_folder: Path, request: Any) -> tuple[Any, Opens]:
+    """Through a proxy that gives every transaction another session."""
+    if PROGRAM is None:
+        pytest.skip("there is no pgbouncer: apt-get install pgbouncer")
+    server = request.getfixturevalue("postgres")
+    port = request.getfixturevalue("postgres_pool")
+    access = replace(made(server), port=port)
+    PostgresJournal(access, Hand()).close()
+    clock = ServersHand(server, access.name)
+    return clock, lambda: PostgresJournal(access, clock)
+
+
 def made(server: Server) -> Access:
     """An empty database of its own."""
     return server.database().access
 
 
-KINDS = {"memory": memory, "sqlite": sqlite, "postgres": postgres}
+KINDS = {"memory": memory, "sqlite": sqlite, "postgres": postgres, "pooled": pooled}
