@@ -16,7 +16,8 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            os.fchmod(file.fileno(), mode)
+            if hasattr(os, "fchmod"):  # not on Windows
+                os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
@@ -29,6 +30,8 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Put the folder's entries on the disk: a rename is durable only then. Raises OSError."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

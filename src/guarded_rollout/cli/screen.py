@@ -5,12 +5,13 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from guarded_rollout.core.fact_text import fact_lines
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.redact import redact, redact_value
-from guarded_rollout.ports import Entry
+
+if TYPE_CHECKING:
+    from guarded_rollout.ports import Entry
 
 
 class Gone(Exception):  # noqa: N818 - nobody reads any more: no error of the tool
@@ -36,8 +37,11 @@ class Screen:
         for text in texts:
             self.line(text)
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: "Entry") -> None:
         """A fact of the journal, as it happens."""
+        # Here, so that notices need no package that is not installed.
+        from guarded_rollout.core.fact_text import fact_lines
+
         at = datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S")
         for text in fact_lines(entry.fact, brief=True):
             self.line(f"{at}  {text}")

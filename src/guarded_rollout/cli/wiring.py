@@ -5,6 +5,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guarded_rollout.cli.journal_place import (
     NOTE,
@@ -16,7 +17,9 @@ from guarded_rollout.cli.journal_place import (
 )
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.spec import Spec
-from guarded_rollout.ports import Database, Journal, Ports
+
+if TYPE_CHECKING:
+    from guarded_rollout.ports import Database, Journal, Ports
 
 _JOURNALS = (NOTE, ".rollout/journal.db")
 """Without a rollout.toml these say that here is a project."""
@@ -121,7 +124,7 @@ def check_root(named: Path) -> Path:
     return root
 
 
-def open_journal(places: Places, *, look_only: bool = False, patient: bool = False) -> Journal:
+def open_journal(places: Places, *, look_only: bool = False, patient: bool = False) -> "Journal":
     """The journal. `look_only`: nothing is created or changed; `patient`: for a guard."""
     place = places.journal
     if look_only:
@@ -131,7 +134,7 @@ def open_journal(places: Places, *, look_only: bool = False, patient: bool = Fal
     return journal
 
 
-def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
+def open_ports(places: Places, spec: Spec, journal: "Journal") -> "Ports":
     """All ports of one environment. Opens nothing yet."""
     from guarded_rollout.adapters.alembic import AlembicMigrator
     from guarded_rollout.adapters.archive import ZipArchive
@@ -146,6 +149,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
     from guarded_rollout.adapters.processes.target import ProcessTarget
     from guarded_rollout.adapters.set_aside import AsideFiles
     from guarded_rollout.adapters.web import HttpWeb
+    from guarded_rollout.ports import Ports
 
     clock = SystemClock()
     environment = spec.environment
@@ -182,7 +186,7 @@ def open_ports(places: Places, spec: Spec, journal: Journal) -> Ports:
     )
 
 
-def open_database(places: Places, spec: Spec) -> Database:
+def open_database(places: Places, spec: Spec) -> "Database":
     """The service's database."""
     from guarded_rollout.adapters.clock import SystemClock
 

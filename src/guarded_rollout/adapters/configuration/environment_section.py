@@ -28,6 +28,7 @@ _OPTIONAL = (
     "sticky",
     "pin",
     "control",
+    "notify",
 )
 _STICKY = re.compile(r"(header|cookie):[A-Za-z0-9_-]+")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")

@@ -19,6 +19,7 @@ from guarded_rollout.adapters.configuration.evidence_section import scaled
 from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
 from guarded_rollout.adapters.configuration.journal_section import read_journal
 from guarded_rollout.adapters.configuration.located import Value, suggestion
+from guarded_rollout.adapters.configuration.notify_section import read_notify
 from guarded_rollout.adapters.configuration.service_section import read_service
 from guarded_rollout.adapters.configuration.toml_file import read_toml
 from guarded_rollout.core.gates import CustomKind, Gates
@@ -114,11 +115,14 @@ def _rollout(root: Path) -> tuple[Service, dict[str, Site]]:
             "go to the folder that has it, or copy the one that came with the tool and edit it",
         )
     fields = read_toml(path, ROLLOUT_FILE).table(
-        required=("service", "environments"), optional=("journal",)
+        required=("service", "environments"), optional=("journal", "notify")
     )
     if "journal" in fields:
         read_journal(fields["journal"])
-    return read_service(fields["service"], root), read_sites(fields["environments"])
+    sites = read_sites(fields["environments"])
+    for site in sites.values():
+        read_notify(fields.get("notify"), site.section.any_table().get("notify"))
+    return read_service(fields["service"], root), sites
 
 
 def _policy(
