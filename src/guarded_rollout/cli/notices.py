@@ -1,4 +1,4 @@
-"""`rollout notify` and `rollout notify-deploy`. They run on a bare interpreter, before any set-up."""
+"""`rollout notify` and `rollout notify-deploy`. They need no package, and so no set-up."""
 
 import argparse
 import os

@@ -15,8 +15,9 @@ from guarded_rollout.notify import letters
 from guarded_rollout.notify.answers import Answer, Came, in_time
 from guarded_rollout.notify.ledger import Entry, Ledger, Status
 from guarded_rollout.notify.locks import PAUSE, Held, locked
+from guarded_rollout.notify.message import Payload
 from guarded_rollout.notify.patience import Patience, turn
-from guarded_rollout.notify.payloads import Payload, render
+from guarded_rollout.notify.payloads import render
 from guarded_rollout.notify.senders import Send, Way, connector, sender
 from guarded_rollout.notify.templates import Templates
 from guarded_rollout.notify.text import clean
@@ -259,7 +260,12 @@ class _Run:
         file = ""
         try:
             file = letters.keep(
-                self._desk.root, self._notice, self._channel, payload, str(status), reason
+                self._desk.root,
+                self._notice,
+                self._channel,
+                payload,
+                status=str(status),
+                reason=reason,
             )
         except OSError as error:
             self._unrecorded = f"{letters.FOLDER}: {error.strerror or error}"

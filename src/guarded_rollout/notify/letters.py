@@ -1,4 +1,4 @@
-"""`notifications_out/`: what could not be delivered, with the reason; and what dry runs would send."""
+"""`notifications_out/`: what could not be delivered and why, and what dry runs would send."""
 
 import contextlib
 import json
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from guarded_rollout.adapters.whole_files import write_whole
 from guarded_rollout.core.notice import Channel, Notice
-from guarded_rollout.notify.payloads import Payload
+from guarded_rollout.notify.message import Payload
 
 FOLDER = "notifications_out"
 
 
 def keep(
-    root: Path, notice: Notice, channel: Channel, payload: Payload, status: str, reason: str
+    root: Path, notice: Notice, channel: Channel, payload: Payload, *, status: str, reason: str
 ) -> str:
     """Write the letter and return its path below the root. The same notice has the same file.
 

@@ -5,14 +5,14 @@ import re
 import smtplib
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from datetime import UTC, datetime
 
 from guarded_rollout.core.notice import Channel, Notice
 from guarded_rollout.notify.answers import Answer, Attempt, Came
-from guarded_rollout.notify.payloads import Payload
+from guarded_rollout.notify.message import Payload
 from guarded_rollout.notify.posting import loopback
 from guarded_rollout.notify.text import hide, one_line
 from guarded_rollout.notify.variables import Environ, Missing, address, word

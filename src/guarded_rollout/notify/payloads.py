@@ -4,62 +4,25 @@ Texts of a notice are data in every form: no channel reads markup or mentions in
 are shortened to the services' published limits, which `docs/reference/notices.md` lists.
 """
 
-import html
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote, urlsplit
 
 from guarded_rollout.core.notice import GOOD_AGAIN, ChannelKind, Notice, Severity
+from guarded_rollout.notify.message import COLOURS, LINK, Message, Payload, host, iso, within
+from guarded_rollout.notify.teams import teams, teams_connector
 from guarded_rollout.notify.templates import Templates, load_templates
 from guarded_rollout.notify.text import clean, fit, units
-
-Payload = dict[str, Any]
-"""JSON values."""
 
 SLACK_HEADER, SLACK_TEXT, SLACK_BLOCKS = 150, 3000, 50
 SLACK_TOTAL = 12_000
 """Of all blocks. Slack documents no such limit; it refuses messages from about 13,000 on."""
 DISCORD_CONTENT, DISCORD_TITLE, DISCORD_DESCRIPTION, DISCORD_TOTAL = 2000, 256, 4096, 6000
-TEAMS_BYTES = 28 * 1024
 PAGERDUTY_SUMMARY, PAGERDUTY_BYTES = 1024, 512 * 1024
 SUBJECT = 200
 
-_COLOURS = {"info": 0x3B82C4, "success": 0x2E9E5B, "warning": 0xD98E04, "error": 0xC9302C}
-_STYLES = {"info": "accent", "success": "good", "warning": "warning", "error": "attention"}
-_MOST_PARAGRAPHS, _MOST_LINES, _MOST_LINKS = 40, 120, 4
-_TEAMS_TEXT = 18_000
-_LINK = re.compile(r"https?://[^\s<>|\"']{1,1500}")
+_MOST_PARAGRAPHS = 40
 _DISCORD_MARKUP = re.compile(r"([\\*_~`|>#\[\]()<:@-])")
 _SLACK_GROUP = re.compile(r"S[A-Z0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A clean notice with its words in their places."""
-
-    notice: Notice
-    title: str
-    paragraphs: tuple[str, ...]
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """Where a browser can look."""
-        found = (_LINK.fullmatch(where) for where in self.notice.look)
-        return tuple(link[0] for link in found if link is not None and _host(link[0]))[:_MOST_LINKS]
-
-    @property
-    def text(self) -> str:
-        """All of it as lines."""
-        return "\n\n".join((self.title, *self.paragraphs))
-
-    @property
-    def footer(self) -> str:
-        """By which people find the notice again."""
-        return f"{self.notice.type} · {_iso(self.notice.at)} · key {self.notice.key}"
 
 
 def render(
@@ -128,99 +91,6 @@ def _slack_mention(who: str) -> str:
     return f"<!subteam^{who}>" if _SLACK_GROUP.fullmatch(who) else f"<@{who}>"
 
 
-def _teams(message: Message, mention: tuple[str, ...]) -> Payload:
-    def card(limit: int) -> Payload:
-        body: list[Payload] = [
-            {
-                "type": "Container",
-                "style": _STYLES[message.notice.severity],
-                "items": [_runs(fit(message.title, 300), size="Large", weight="Bolder")],
-            }
-        ]
-        names = [f"<at>{_teams_name(who)}</at>" for who in mention]
-        if names:
-            body.append({"type": "TextBlock", "text": " ".join(names), "wrap": True})
-        body += _teams_lines(message, limit)
-        body.append(_runs(message.footer, isSubtle=True, size="Small"))
-        entities = [
-            {
-                "type": "mention",
-                "text": name,
-                "mentioned": {"id": who, "name": _teams_name(who)},
-            }
-            for who, name in zip(mention, names, strict=True)
-        ]
-        content: Payload = {
-            "type": "AdaptiveCard",
-            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-            "version": "1.4",
-            "body": body,
-            "actions": [
-                {"type": "Action.OpenUrl", "title": _host(link), "url": link}
-                for link in message.links
-            ],
-            "msteams": {"width": "Full", "entities": entities},
-        }
-        kind = "application/vnd.microsoft.card.adaptive"
-        attachment = {"contentType": kind, "contentUrl": None, "content": content}
-        return {"type": "message", "attachments": [attachment]}
-
-    return _within(card, TEAMS_BYTES)
-
-
-def _teams_lines(message: Message, limit: int) -> Iterable[Payload]:
-    number = 0
-    for paragraph in message.paragraphs:
-        for first, line in enumerate(paragraph.split("\n")):
-            if number == _MOST_LINES or limit <= 0:
-                return
-            short = fit(line, limit)
-            limit -= len(short.encode())
-            number += 1
-            yield {**_runs(short), "spacing": "None" if first else "Medium"}
-
-
-def _runs(text: str, **style: object) -> Payload:
-    """A TextRun knows no Markdown."""
-    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text or " ", **style}]}
-
-
-def _teams_name(who: str) -> str:
-    return html.escape(who.partition("@")[0])
-
-
-def _teams_connector(message: Message, _: tuple[str, ...]) -> Payload:
-    """The old connectors' card. It cannot mention anybody."""
-
-    def card(limit: int) -> Payload:
-        sections: list[Payload] = []
-        for paragraph in (*message.paragraphs[:8], message.footer):
-            short = fit(paragraph, max(limit, 0), lambda text: len(html.escape(text).encode()))
-            limit -= len(html.escape(short).encode())
-            if short:
-                text = html.escape(short).replace("\n", "<br>")
-                sections.append({"text": text, "markdown": False})
-        title = html.escape(fit(message.title, 300))
-        return {
-            "@type": "MessageCard",
-            "@context": "http://schema.org/extensions",
-            "summary": title,
-            "title": title,
-            "themeColor": f"{_COLOURS[message.notice.severity]:06X}",
-            "sections": sections,
-            "potentialAction": [
-                {
-                    "@type": "OpenUri",
-                    "name": _host(link),
-                    "targets": [{"os": "default", "uri": link}],
-                }
-                for link in message.links
-            ],
-        }
-
-    return _within(card, TEAMS_BYTES)
-
-
 def _discord(message: Message, mention: tuple[str, ...]) -> Payload:
     title = _discord_safe(message.title, DISCORD_TITLE)
     footer = fit(message.footer, 300)
@@ -242,8 +112,8 @@ def _discord(message: Message, mention: tuple[str, ...]) -> Payload:
             {
                 "title": title,
                 "description": _discord_safe(body, left),
-                "color": _COLOURS[message.notice.severity],
-                "timestamp": _iso(message.notice.at),
+                "color": COLOURS[message.notice.severity],
+                "timestamp": iso(message.notice.at),
                 "footer": {"text": footer},
             }
         ],
@@ -253,7 +123,7 @@ def _discord(message: Message, mention: tuple[str, ...]) -> Payload:
 def _discord_safe(text: str, limit: int) -> str:
     def safe(part: str) -> str:
         return "\n".join(
-            line if _LINK.fullmatch(line) else _DISCORD_MARKUP.sub(r"\\\1", line)
+            line if LINK.fullmatch(line) else _DISCORD_MARKUP.sub(r"\\\1", line)
             for line in part.split("\n")
         )
 
@@ -281,15 +151,15 @@ def _pagerduty(message: Message, _: tuple[str, ...]) -> Payload:
                 "summary": fit(message.title, PAGERDUTY_SUMMARY),
                 "source": notice.service or notice.environment,
                 "severity": known.get(severity, str(severity)),
-                "timestamp": _iso(notice.at),
+                "timestamp": iso(notice.at),
                 "group": notice.environment,
                 "class": notice.type,
                 "custom_details": dict(details),
             },
-            "links": [{"href": link, "text": _host(link)} for link in message.links],
+            "links": [{"href": link, "text": host(link)} for link in message.links],
         }
 
-    return _within(event, PAGERDUTY_BYTES)
+    return within(event, PAGERDUTY_BYTES, PAGERDUTY_BYTES // 4)
 
 
 def _email(message: Message, _: tuple[str, ...]) -> Payload:
@@ -306,7 +176,7 @@ def _webhook(message: Message, templates: Templates) -> Payload:
     usual = {
         **message.notice.document(),
         "severity": str(message.notice.severity),
-        "time": _iso(message.notice.at),
+        "time": iso(message.notice.at),
         "title": message.title,
         "text": message.text,
     }
@@ -315,8 +185,8 @@ def _webhook(message: Message, templates: Templates) -> Payload:
 
 _FORMS: Mapping[ChannelKind, Callable[[Message, tuple[str, ...]], Payload]] = {
     ChannelKind.SLACK: _slack,
-    ChannelKind.TEAMS: _teams,
-    ChannelKind.TEAMS_CONNECTOR: _teams_connector,
+    ChannelKind.TEAMS: teams,
+    ChannelKind.TEAMS_CONNECTOR: teams_connector,
     ChannelKind.DISCORD: _discord,
     ChannelKind.EMAIL: _email,
     ChannelKind.PAGERDUTY: _pagerduty,
@@ -324,29 +194,3 @@ _FORMS: Mapping[ChannelKind, Callable[[Message, tuple[str, ...]], Payload]] = {
     ChannelKind.FILE: _text,
     ChannelKind.APPRISE: _email,
 }
-
-
-def _within(make: Callable[[int], Payload], most: int) -> Payload:
-    """The payload with as much text as has `most` bytes in JSON."""
-    limit = _TEAMS_TEXT if most == TEAMS_BYTES else most // 4
-    payload = make(limit)
-    while limit and len(encoded(payload)) > most:
-        limit //= 2
-        payload = make(limit)
-    return payload
-
-
-def encoded(payload: Payload) -> bytes:
-    """The bytes that are sent."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _host(link: str) -> str:
-    try:
-        return quote(urlsplit(link).hostname or "", safe=".-:")
-    except ValueError:
-        return ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from guarded_rollout.core.notice import Channel, ChannelKind, Notice
 from guarded_rollout.notify.answers import Answer, Attempt, Came
 from guarded_rollout.notify.mail import letter, postman, send_mail
-from guarded_rollout.notify.payloads import Payload, encoded
+from guarded_rollout.notify.message import Payload, encoded
 from guarded_rollout.notify.posting import AGENT, Request, Unusable, checked, post
 from guarded_rollout.notify.variables import Environ, Found, Missing, address, optional, word
 

@@ -2,7 +2,8 @@
 
 The first line is the title, an empty line begins a paragraph. A line whose names are all empty is
 left out, and so is a paragraph. `{{` and `}}` are braces. `NAME.txt` is for the type NAME,
-`notice.txt` for the others; `webhook.json` is what the generic webhook gets, the same rule in every text of it.
+`notice.txt` for the others; `webhook.json` is what the generic
+webhook gets, the same rule in every text of it.
 """
 
 import json

@@ -1,0 +1,180 @@
+"""Real servers that notices are sent to: HTTP and HTTPS that misbehave on request, and SMTP."""
+
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import trustme
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult
+
+AUTHORITY = trustme.CA()
+USER, PASSWORD = "alerts", "pa55-of-the-tests"
+
+
+@dataclass
+class Hook:
+    """A webhook's server on 127.0.0.1. `plan`: what it does with each request, in turn; then 200.
+
+    A number is a status; `(status, headers, body)`; "drop" closes without reading; "reset" reads
+    all and resets; "slow" reads all and answers when `freed` is set; "half" breaks off its answer.
+    """
+
+    plan: list = field(default_factory=list)
+    got: list = field(default_factory=list)
+    headers: list = field(default_factory=list)
+    freed: threading.Event = field(default_factory=threading.Event)
+    scheme: str = "http"
+    port: int = 0
+
+    def url(self, path="/services/T000/B000/verysecretpath"):
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+
+    @property
+    def keys(self):
+        """The dedupe keys that arrived, in their order."""
+        return [header["Idempotency-Key"] for header in self.headers]
+
+
+@contextlib.contextmanager
+def hook(*plan, certificate=None):
+    """A server that follows the plan. `certificate`: HTTPS with it."""
+    ours = Hook(list(plan))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            step = ours.plan.pop(0) if ours.plan else 200
+            if step == "drop":
+                self._reset()
+                return
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            ours.got.append(json.loads(body))
+            ours.headers.append(dict(self.headers))
+            if step == "reset":
+                self._reset()
+                return
+            if step == "slow":
+                ours.freed.wait(30)
+                step = 200
+            if step == "half":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhal")
+                self._reset()
+                return
+            status, headers, text = step if isinstance(step, tuple) else (step, {}, "")
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(text.encode())
+
+        def _reset(self):
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+
+        def finish(self):
+            with contextlib.suppress(OSError, ValueError):
+                super().finish()
+
+        def log_message(self, *_):
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_):
+            pass
+
+        def shutdown_request(self, request):
+            with contextlib.suppress(OSError):
+                super().shutdown_request(request)
+
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        ours.port = server.server_address[1]
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            ours.scheme = "https"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield ours
+        finally:
+            ours.freed.set()
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Mailbox:
+    """What a mail server took. `answers`: to the end of each message, in turn; then 250."""
+
+    letters: list = field(default_factory=list)
+    answers: list = field(default_factory=list)
+    refused: set = field(default_factory=set)
+    port: int = 0
+
+    async def handle_RCPT(self, _server, _session, envelope, address, _options):  # noqa: N802 - aiosmtpd's
+        if address in self.refused:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, _session, envelope):  # noqa: N802 - aiosmtpd's
+        answer = self.answers.pop(0) if self.answers else "250 taken"
+        if answer == "take and drop":
+            self.letters.append(envelope)
+            server.transport.abort()
+            return "250 taken"
+        if answer.startswith("250"):
+            self.letters.append(envelope)
+        return answer
+
+
+@contextlib.contextmanager
+def mail_server(*answers, security="starttls", certificate=None):
+    """A mail server that wants a login over TLS."""
+    box = Mailbox(answers=list(answers))
+    context = None
+    if security != "none":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        (certificate or AUTHORITY.issue_cert("localhost", "127.0.0.1")).configure_cert(context)
+
+    def login(_server, _session, _envelope, _mechanism, data):
+        right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+        return AuthResult(success=right, handled=right)
+
+    class Ours(Controller):
+        def factory(self):
+            return SMTP(
+                self.handler,
+                authenticator=login,
+                auth_required=security != "none",
+                auth_require_tls=security == "starttls",
+                require_starttls=security == "starttls",
+                tls_context=context if security == "starttls" else None,
+            )
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        box.port = found.getsockname()[1]
+    server = Ours(
+        box,
+        hostname="127.0.0.1",
+        port=box.port,
+        ssl_context=context if security == "tls" else None,
+    )
+    # Its own check of the start speaks neither TLS nor waits for it.
+    server._trigger_server = lambda: None
+    server.start()
+    try:
+        yield box
+    finally:
+        server.stop()
