@@ -1,5 +1,6 @@
 """Real servers that notices are sent to: HTTP and HTTPS that misbehave on request, and SMTP."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import trustme
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 AUTHORITY = trustme.CA()
@@ -151,30 +151,34 @@ def mail_server(*answers, security="starttls", certificate=None):
         right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=right, handled=right)
 
-    class Ours(Controller):
-        def factory(self):
-            return SMTP(
-                self.handler,
-                authenticator=login,
-                auth_required=security != "none",
-                auth_require_tls=security == "starttls",
-                require_starttls=security == "starttls",
-                tls_context=context if security == "starttls" else None,
-            )
+    def session():
+        return SMTP(
+            box,
+            authenticator=login,
+            auth_required=security != "none",
+            auth_require_tls=True,
+            require_starttls=security == "starttls",
+            tls_context=context if security == "starttls" else None,
+        )
 
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        box.port = found.getsockname()[1]
-    server = Ours(
-        box,
-        hostname="127.0.0.1",
-        port=box.port,
-        ssl_context=context if security == "tls" else None,
-    )
-    # Its own check of the start speaks neither TLS nor waits for it.
-    server._trigger_server = lambda: None
-    server.start()
+    loop = asyncio.new_event_loop()
+    outer = context if security == "tls" else None
+    server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0, ssl=outer))
+    box.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
     try:
         yield box
     finally:
-        server.stop()
+        asyncio.run_coroutine_threadsafe(_closed(server), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _closed(server):
+    server.close()
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from guarded_rollout.core.redact import redact
+
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,120}")
 
 
@@ -134,8 +136,8 @@ class Notice:
         return asdict(self)
 
     def keyed(self) -> "Notice":
-        """The same with a key that fits into a file's name and a header."""
-        if _KEY.fullmatch(self.key):
+        """The same with a key that fits into a file's name and a header, and is no secret."""
+        if _KEY.fullmatch(self.key) and redact(self.key) == self.key:
             return self
         content = self.key or json.dumps({**self.document(), "at": None}, sort_keys=True)
         digest = hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()

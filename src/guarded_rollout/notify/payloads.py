@@ -149,7 +149,7 @@ def _pagerduty(message: Message, _: tuple[str, ...]) -> Payload:
             "client": "guarded-rollout",
             "payload": {
                 "summary": fit(message.title, PAGERDUTY_SUMMARY),
-                "source": notice.service or notice.environment,
+                "source": notice.service or notice.environment or "guarded-rollout",
                 "severity": known.get(severity, str(severity)),
                 "timestamp": iso(notice.at),
                 "group": notice.environment,

@@ -13,7 +13,7 @@ LONGEST_LINE = 2_000
 LONGEST_WORD = 200
 MOST_LINES = 50
 
-_READ_AT_MOST = 60_000
+_LONGEST_SECRET = 4_000
 _REORDER = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _INVISIBLE = frozenset("\u200b\u2060\ufeff\u00ad\u180e")
 _BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
@@ -44,9 +44,11 @@ def clean(notice: Notice) -> Notice:
 
 def plain(text: str, limit: int) -> str:
     """Text of several lines, redacted before it is shortened: a cut must not hide half a secret."""
-    if len(text) > _READ_AT_MOST:
+    most = 2 * limit + _LONGEST_SECRET
+    if len(text) > most:
         # The last word may be half a secret that no pattern knows any more.
-        text = text[:_READ_AT_MOST].rpartition(" ")[0] or MARK
+        text, _, half = text[:most].rpartition(" ")
+        text = text or half[:-_LONGEST_SECRET]
     text = _BREAKS.sub("\n", text.encode("utf-8", "replace").decode("utf-8"))
     text = "".join(map(_visible, text))
     return fit(redact(text).strip(), limit)
@@ -54,7 +56,7 @@ def plain(text: str, limit: int) -> str:
 
 def one_line(text: str, limit: int) -> str:
     """The same on one line."""
-    return fit(" ".join(plain(text, _READ_AT_MOST).split()), limit)
+    return fit(" ".join(plain(text, 2 * limit).split()), limit)
 
 
 def units(text: str) -> int:
