@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/set-up.sh
 need unzip unzip
+[ "$(uname -s)" = Darwin ] || need systemd-analyze systemd
 [ "$(uname -s)" = Darwin ] || need /usr/sbin/pgbouncer pgbouncer
 set_up requirements-dev.lock
 exec .venv/bin/just test "$@"

@@ -101,7 +101,7 @@ def kill_guard(site):
 
 
 def no_traceback(site):
-    log = site.state / "logs" / "agent.log"
+    log = site.state / "logs" / "guard.log"
     assert "Traceback" not in log.read_text()
 
 
@@ -207,7 +207,7 @@ def test_a_guard_that_cannot_live_needs_a_person(site, live, monkeypatch, capsys
     assert code == 3
     assert f"the guard of {live} died 5 times" in said
     assert f"rollout resume --env {ENVIRONMENT}" in said
-    words = (site.state / "logs" / "agent.log").read_text()
+    words = (site.state / "logs" / "guard.log").read_text()
     assert f"{run} is not a folder that only this user can enter" in words
     assert "Traceback" not in words
     assert site.serving() == "1.0.1"

@@ -147,7 +147,7 @@ def test_a_source_that_is_named_must_be_there(project):
         (["backup", "verify", "backups/no.zip"], "there is no backup backups/no.zip"),
         (["watch"], "there is no rollout yet in production"),
         (["watch", "--rollout", "r1"], "there is no rollout r1 in production"),
-        (["agent", "--rollout", "r1"], "there is no rollout r1 in production"),
+        (["guard", "--rollout", "r1"], "there is no rollout r1 in production"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

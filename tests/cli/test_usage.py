@@ -29,7 +29,7 @@ CHANGING = sorted(w for w, p in COMMANDS.items() if not p.get_default("looks_onl
 LOOKING = sorted(w for w, p in COMMANDS.items() if p.get_default("looks_only"))
 NEEDED = {
     ("promote",): ["--reason", "x"],
-    ("agent",): ["--rollout", "x"],
+    ("guard",): ["--rollout", "x"],
     ("backup", "fetch"): ["x"],
     ("backup", "reapply"): ["x"],
     ("pause",): ["--reason", "x"],
@@ -46,6 +46,7 @@ def test_these_are_the_commands():
         ("backup", "prune"),
         ("backup", "reapply"),
         ("deploy",),
+        ("guard",),
         ("migrate",),
         ("monitor",),
         ("pause",),

@@ -46,13 +46,13 @@ def settle(site):
     """A guard ends shortly after the rollout that it drove."""
 
     def no_guard(_):
-        return not any(f"agent --root {site.root}" in line for line in site.processes().values())
+        return not any(f"guard --root {site.root}" in line for line in site.processes().values())
 
     site.wait_for(no_guard)
 
 
 def no_traceback(site, *texts):
-    for log in (site.root / ".rollout").rglob("agent.log"):
+    for log in (site.root / ".rollout").rglob("guard.log"):
         assert "Traceback" not in log.read_text()
     for text in texts:
         assert "Traceback" not in text

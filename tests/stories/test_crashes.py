@@ -37,7 +37,7 @@ def kill_guard(site):
     file = site.root / ".rollout" / "journal.db"
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as db:
         (pid,) = db.execute("SELECT pid FROM leases WHERE environment = 'production'").fetchone()
-    assert f"agent --root {site.root}" in site.processes().get(pid, ""), "not a guard of this site"
+    assert f"guard --root {site.root}" in site.processes().get(pid, ""), "not a guard of this site"
     os.kill(pid, signal.SIGKILL)
     while pid in site.processes():
         pass

@@ -177,6 +177,13 @@ class Site:
             time.sleep(0.02)
         raise AssertionError(f"it never came; the last facts: {[k for k, _ in facts[-5:]]}")
 
+    def until(self, true, seconds=60):
+        """Wait for what is not in the journal."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it never came"
+            time.sleep(0.1)
+
     def guard_pid(self):
         """The guard's process, from the lease it holds."""
         active = self.rollout_active()

@@ -1,96 +1,150 @@
-"""`rollout agent`: the guard's own process. Started by the other commands; rarely by hand."""
+"""`rollout agent`: looks after a project for as long as it runs.
+
+It drives nothing itself. Each rollout has a guard, a process of its own, and what people want goes
+through the journal: so whatever the agent does can be done without it, and a hung agent is in
+nobody's way. It gives rollouts that lost their guard a new one, and starts what should serve.
+"""
 
 import argparse
 import contextlib
+import fcntl
 import os
 import signal
 import threading
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Iterator
+from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.machines import expect_here
-from guarded_rollout.cli.screen import tell
+from guarded_rollout.cli.guard import Guard, agent_pid, ensure_guard, left_alone
+from guarded_rollout.cli.machines import home_elsewhere
+from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
-from guarded_rollout.core.facts import PromoteAsked, RollbackAsked, Started
-from guarded_rollout.core.problems import Busy, NotPossible
-from guarded_rollout.core.report import ending_lines
-from guarded_rollout.core.state import State, exit_code
-from guarded_rollout.engine.agent import drive
-from guarded_rollout.engine.record import Log
-from guarded_rollout.engine.situation import plan_of
-from guarded_rollout.ports import Away, Journal, Known, Ports
+from guarded_rollout.core.problems import Busy, Problem
+from guarded_rollout.core.spec import Release
+from guarded_rollout.engine.serving import ensure_serving, serves
+from guarded_rollout.engine.situation import plan_of, read_situation
+from guarded_rollout.ports import Journal, Known, Ports
 
-TURN_SECONDS = 1.0
+ROUND_SECONDS = 1.0
+ROUNDS_PER_LOOK = 5
+"""What serves is looked at less often than the journal."""
 
-P = ParamSpec("P")
+LOOKS_UNTIL_STARTED = 2
+"""Replicas that died are started again by their keepers; when these are gone, by the agent."""
+
+PATIENCE_SECONDS = 60.0
+"""After what went wrong in an environment, before it is tried there again."""
 
 
 def agent(args: argparse.Namespace) -> int:
-    """Drive one rollout until it rests. SIGTERM stops the guard, not the rollout."""
-    places = Places(args.root)
-    looking = open_journal(places, look_only=True, patient=True)
-    known = next((k for k in looking.known(args.env) if k.rollout == args.rollout), None)
-    if known is None:
-        raise NotPossible(
-            f"there is no rollout {args.rollout} in {args.env}", f"rollout status --env {args.env}"
-        )
-    expect_here(places, looking, known.environment)
-    journal = open_journal(places, patient=True)
-    places.make_run(known.environment)
-    ports = open_ports(places, plan_of(journal, known).spec, journal)
+    """Until SIGTERM. Guards, replicas and the proxy go on without it."""
+    places, screen = Places(args.root), args.screen
     halt = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: halt.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    log = Log(places.root, known)
-    state = _drive_in_turn(ports, known, log, halt)
-    for line in ending_lines(state, known.rollout):
-        _whatever_the_disk(log.say)(ports.clock.now(), line)
-        tell(line)
-    args.screen.document({"rollout": known.rollout, "phase": state.phase})
-    return exit_code(state)
+    with _alone(places):
+        screen.line(f"process {os.getpid()} looks after {places.root}")
+        caretaker = Caretaker(places, args.env, screen)
+        while not halt.is_set():
+            caretaker.round()
+            halt.wait(ROUND_SECONDS)
+    screen.line("it stops; guards and what serves go on")
+    screen.document({"stopped": True})
+    return 0
 
 
-def _drive_in_turn(ports: Ports, known: Known, log: Log, halt: threading.Event) -> State:
-    """Drive it. One that nobody has touched yet waits while another one, a backup, is at work.
-
-    A journal whose server is away is waited for: what serves goes on serving, nothing is begun
-    without it, and the rollout is where it was when it is back.
-    """
-    say = _whatever_the_disk(log.say)
-    while True:
+@contextlib.contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """Be the project's only agent. The lock ends with the process, however that ends."""
+    places.state.mkdir(mode=0o700, exist_ok=True)
+    with places.agent_lock.open("ab") as lock:
         try:
-            return drive(
-                ports,
-                known.environment,
-                known.rollout,
-                f"{user()} pid {os.getpid()}",
-                halt=halt,
-                show=_whatever_the_disk(log.write),
-                say=lambda text: say(ports.clock.now(), text),
-            )
-        except Away as away:
-            say(ports.clock.now(), f"waiting for the journal: {away.why.what}")
-            if halt.wait(TURN_SECONDS):
-                raise
-        except Busy:
-            if not _untouched(ports.journal, known) or halt.wait(TURN_SECONDS):
-                raise
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Busy(
+                f"process {agent_pid(places)} looks after {places.root} already",
+                "one is enough; a second one on another machine needs the journal on PostgreSQL",
+            ) from None
+        yield
 
 
-def _untouched(journal: Journal, known: Known) -> bool:
-    asked = Started | RollbackAsked | PromoteAsked
-    with contextlib.suppress(Away):
-        return all(isinstance(entry.fact, asked) for entry in journal.entries(known.rollout))
-    return True
+class Caretaker:
+    """One round after the other. What goes wrong in one environment is told and tried again."""
 
+    def __init__(self, places: Places, only: str | None, screen: Screen) -> None:
+        self._places, self._only, self._screen = places, only, screen
+        self._journal: Journal | None = None
+        self._rounds = 0
+        self._quiet_until: dict[str, int] = {}
+        self._not_well: dict[str, int] = {}
+        self._guards: list[Guard] = []
 
-def _whatever_the_disk(write: Callable[P, None]) -> Callable[P, None]:
-    """A log that cannot be written must not end the guard; the journal has it all."""
+    def round(self) -> None:
+        """Look at every environment once."""
+        self._rounds += 1
+        self._guards = [guard for guard in self._guards if guard.poll() is None]
+        try:
+            journal = self._open()
+            environments = {known.environment for known in journal.known()}
+        except Problem as problem:
+            self._tell("the journal", problem)
+            return
+        for environment in sorted(environments):
+            if self._only in {None, environment} and self._due(environment):
+                try:
+                    self._look_after(journal, environment)
+                except Problem as problem:
+                    self._tell(environment, problem)
 
-    def quietly(*args: P.args, **kwargs: P.kwargs) -> None:
-        with contextlib.suppress(OSError):
-            write(*args, **kwargs)
+    def _open(self) -> Journal:
+        if self._journal is None:
+            self._journal = open_journal(self._places, look_only=True)
+        return self._journal
 
-    return quietly
+    def _due(self, where: str) -> bool:
+        return self._rounds >= self._quiet_until.get(where, 0)
+
+    def _tell(self, where: str, problem: Problem) -> None:
+        if self._due(where):
+            self._screen.line(f"{where}: {problem.why.what}")
+            if problem.why.hint:
+                self._screen.line(f"  -> {problem.why.hint}")
+        self._quiet_until[where] = self._rounds + int(PATIENCE_SECONDS / ROUND_SECONDS)
+
+    def _look_after(self, journal: Journal, environment: str) -> None:
+        if home_elsewhere(self._places, journal, environment) is not None:
+            return
+        alone = left_alone(journal, environment)
+        if alone is None:
+            if self._rounds % ROUNDS_PER_LOOK == 1:
+                self._keep_serving(journal, environment)
+            return
+        guard = ensure_guard(self._places, journal, alone)
+        if guard is not None:
+            self._guards.append(guard)
+            self._screen.line(f"{alone.rollout} had no guard: process {guard.pid} is its guard now")
+            # It needs a moment to take the lease; one that dies at once is not asked for again.
+            self._quiet_until[environment] = self._rounds + 5
+
+    def _keep_serving(self, journal: Journal, environment: str) -> None:
+        newest = journal.known(environment)[0]
+        serving = read_situation(journal, environment).serving
+        if serving is None:
+            return
+        spec = plan_of(journal, newest).spec
+        ports = open_ports(self._places, spec, journal)
+        if serves(ports, spec, serving):
+            self._not_well.pop(environment, None)
+            return
+        self._not_well[environment] = self._not_well.get(environment, 0) + 1
+        if self._not_well[environment] >= LOOKS_UNTIL_STARTED:
+            self._start(ports, newest, serving)
+
+    def _start(self, ports: Ports, newest: Known, serving: Release) -> None:
+        environment = newest.environment
+        self._screen.line(f"{serving.name} should serve {environment} and does not: it is started")
+        self._places.make_run(environment)
+        writable = replace(ports, journal=open_journal(self._places))
+        spec = plan_of(ports.journal, newest).spec
+        ensure_serving(writable, spec, serving, f"{user()} pid {os.getpid()}")
+        self._screen.line(f"{serving.name} serves {environment} again")

@@ -195,14 +195,24 @@ def _add_steering(commands: "Commands") -> None:
     reason(resume, default="resumed")
     detach(resume)
 
-    agent = command(
+    guard = command(
+        commands,
+        "guard",
+        "guard_process:guard",
+        "the guard's own process; the other commands start it",
+        "  rollout guard --env production --rollout production-20261121-031500-3f9c0a",
+    )
+    guard.add_argument("--rollout", required=True, type=word, metavar="ID")
+
+    command(
         commands,
         "agent",
         "agent:agent",
-        "the guard's own process; the other commands start it",
-        "  rollout agent --env production --rollout production-20261121-031500-3f9c0a",
+        "look after a project for as long as it runs: give rollouts that lost their guard a new "
+        "one, start what should serve after a reboot; for a service manager",
+        "  rollout agent\n  rollout agent --env production",
+        some=True,
     )
-    agent.add_argument("--rollout", required=True, type=word, metavar="ID")
 
 
 def _add_looking(commands: "Commands") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from guarded_rollout.adapters.processes.holder import lock_holder
 from guarded_rollout.cli.machines import expect_here, home_elsewhere
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.problems import NeedsPerson
@@ -30,8 +31,8 @@ def spawn(places: Places, known: Known) -> Guard:
     NeedsPerson when it cannot be started: the rollout is in the journal already.
     """
     # -P: a module of the project's folder must not stand in for one of Python's.
-    argv = [sys.executable, "-P", "-m", "guarded_rollout", "agent", "--root", str(places.root)]
-    path = agent_log(places, known)
+    argv = [sys.executable, "-P", "-m", "guarded_rollout", "guard", "--root", str(places.root)]
+    path = guard_log(places, known)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as log:
@@ -52,9 +53,28 @@ def spawn(places: Places, known: Known) -> Guard:
     return guard
 
 
-def agent_log(places: Places, known: Known) -> Path:
+def agent_pid(places: Places) -> int | None:
+    """Look: the project's agent; None: none runs."""
+    return lock_holder(places.agent_lock)
+
+
+def start_guard(places: Places, journal: Journal, known: Known) -> Guard | None:
+    """See to it that a rollout that was just begun gets its guard.
+
+    A living agent starts it, so that it is not a child of this terminal's session; one that does
+    not within DEAD_SECONDS hangs, and nobody waits for it. None: the agent has started it.
+    """
+    until = _patience() + DEAD_SECONDS
+    while agent_pid(places) is not None and _patience() < until:
+        if guarded(journal, known.environment):
+            return None
+        time.sleep(POLL_SECONDS)  # noqa: TID251 - a person's patience, not the rollout's time
+    return spawn(places, known)
+
+
+def guard_log(places: Places, known: Known) -> Path:
     """Where the guard's own words are."""
-    return places.environment(known.environment) / "logs" / "agent.log"
+    return places.environment(known.environment) / "logs" / "guard.log"
 
 
 def guarded(journal: Journal, environment: str) -> bool:
@@ -192,7 +212,7 @@ class Follower:
         if self._starts == RESTARTS:
             raise NeedsPerson(
                 f"the guard of {self._known.rollout} died {self._starts} times",
-                f"read {agent_log(self._places, self._known)}, then: "
+                f"read {guard_log(self._places, self._known)}, then: "
                 f"rollout resume --env {environment}",
             )
         self._starts += 1

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from guarded_rollout.cli.guard import ensure_guard, find, left_alone
+from guarded_rollout.cli.guard import agent_pid, ensure_guard, find, left_alone
 from guarded_rollout.cli.journal_place import this_machine
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.rollouts import follow_to_rest
@@ -55,6 +55,9 @@ def status(args: argparse.Namespace) -> int:
         screen.line(f"  replica   {replica['name']} {state}, {replica['restarts']} restarts")
     newest = next((b for b in ports.archive.backups() if b.environment == args.env), None)
     screen.line(f"  backup    {newest.file if newest else 'none'}")
+    agent = agent_pid(places)
+    if agent is not None:
+        screen.line(f"  agent     process {agent} looks after {places.root}")
     if active is not None:
         _show_active(screen, journal, active, resumed=resumed)
     else:
@@ -68,6 +71,7 @@ def status(args: argparse.Namespace) -> int:
             "replicas": replicas,
             "backup": newest.file if newest else None,
             "machine": home or this_machine(),
+            "agent": agent,
             "active": _active_document(journal, active, resumed=resumed) if active else None,
         }
     )

@@ -59,8 +59,13 @@ def command(  # noqa: PLR0917 - a table row
     about: str,
     examples: str,
     environment: str | None = None,
+    *,
+    some: bool = False,
 ) -> argparse.ArgumentParser:
-    """A subcommand. `environment` None: --env is required, because it changes something."""
+    """A subcommand. `environment` None: --env is required, because it changes something.
+
+    `some`: it works on every environment, and --env names one of them.
+    """
     parser = commands.add_parser(
         name,
         help=about,
@@ -69,10 +74,10 @@ def command(  # noqa: PLR0917 - a table row
     )
     looks_only = environment is not None
     parser.set_defaults(run=run, looks_only=looks_only)
-    default = f" (default: {environment})" if looks_only else ""
+    default = " (default: all)" if some else f" (default: {environment})" if looks_only else ""
     parser.add_argument(
         "--env",
-        required=not looks_only,
+        required=not looks_only and not some,
         default=environment,
         type=word,
         metavar="ENVIRONMENT",

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.guard import Follower, Guard, ensure_guard, spawn
+from guarded_rollout.cli.guard import Follower, Guard, ensure_guard, start_guard
 from guarded_rollout.cli.journal_place import this_machine
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.parser import CLOSED, INTERRUPTED
@@ -142,7 +142,7 @@ def follow_to_rest(
     """
     screen: Screen = args.screen
     try:
-        guard = spawn(places, known) if begun else guard
+        guard = start_guard(places, journal, known) if begun else guard
         if getattr(args, "detach", False):
             return _detached(screen, known)
         follower = Follower(

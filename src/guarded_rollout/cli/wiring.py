@@ -46,6 +46,11 @@ class Places:
         """One lock file per environment."""
         return self.state / "locks"
 
+    @property
+    def agent_lock(self) -> Path:
+        """Held by the project's agent."""
+        return self.state / "agent.lock"
+
     def environment(self, name: str) -> Path:
         """Replicas, proxy and logs of one environment."""
         return self.state / name
