@@ -15,6 +15,7 @@ from typing import Protocol
 from guarded_rollout.core.changes import Change, Record
 from guarded_rollout.core.facts import Fact, Started
 from guarded_rollout.core.migration_findings import Finding, TableSeen
+from guarded_rollout.core.notice import Notice
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.series import HostSeen, ProxyReading, Reading
@@ -661,8 +662,9 @@ class Journal(Protocol):
     ) -> Entry:
         """Append one fact. `after`: the rollout's last entry known to the caller, else Behind.
 
-        With a stale lease: Busy, and nothing is written. Without one only what a person asks
-        (facts.ASKS) is accepted. `ended` closes the rollout in the same commit.
+        With a stale lease: Busy, and nothing is written. Without one only what anybody may say
+        (facts.BY_ANYBODY) is accepted, and afterwards facts.AFTERWARDS. `ended` closes the rollout
+        in the same commit.
         """
 
     def entries(self, rollout: str, after: int = 0) -> tuple[Entry, ...]:
@@ -691,6 +693,25 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a notice on one channel. `status`: in the notifier's words; it is final."""
+
+    status: str
+    attempts: int
+    reason: str = ""
+
+
+class Notices(Protocol):
+    """Tells people. Nothing here raises: what cannot be delivered is kept where they look."""
+
+    def channels(self, environment: str) -> tuple[str, ...]:
+        """Look: where this environment's notices go now."""
+
+    def deliver(self, notice: Notice, channel: str) -> Told:
+        """Send it, or give it up and keep it. A key that arrived there is not sent again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside, for one environment. `root` is the folder of rollout.toml."""
 
@@ -709,3 +730,4 @@ class Ports:
     copies: Copies
     web: Web
     host: Host
+    notices: Notices

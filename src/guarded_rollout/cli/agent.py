@@ -7,7 +7,6 @@ nobody's way. It gives rollouts that lost their guard a new one, and starts what
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import threading
@@ -15,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.guard import Guard, agent_pid, ensure_guard, left_alone
+from guarded_rollout.adapters.processes.holder import alone
+from guarded_rollout.cli.guard import Guard, agent_pid, ensure_guard, left_alone, untold
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
@@ -55,12 +55,11 @@ def agent(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _alone(places: Places) -> Iterator[None]:
-    """Be the project's only agent. The lock ends with the process, however that ends."""
-    places.state.mkdir(mode=0o700, exist_ok=True)
-    with places.agent_lock.open("ab") as lock:
+    """Be the project's only agent."""
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            held.enter_context(alone(places.agent_lock))
+        except Busy:
             raise Busy(
                 f"process {agent_pid(places)} looks after {places.root} already",
                 "one is enough; a second one on another machine needs the journal on PostgreSQL",
@@ -114,15 +113,17 @@ class Caretaker:
     def _look_after(self, journal: Journal, environment: str) -> None:
         if home_elsewhere(self._places, journal, environment) is not None:
             return
-        alone = left_alone(journal, environment)
-        if alone is None:
-            if self._rounds % ROUNDS_PER_LOOK == 1:
-                self._keep_serving(journal, environment)
+        looks = self._rounds % ROUNDS_PER_LOOK == 1
+        left = left_alone(journal, environment)
+        if left is None and looks:
+            self._keep_serving(journal, environment)
+            left = untold(self._places, journal, environment)
+        if left is None:
             return
-        guard = ensure_guard(self._places, journal, alone)
+        guard = ensure_guard(self._places, journal, left)
         if guard is not None:
             self._guards.append(guard)
-            self._screen.line(f"{alone.rollout} had no guard: process {guard.pid} is its guard now")
+            self._screen.line(f"{left.rollout} had no guard: process {guard.pid} is its guard now")
             # It needs a moment to take the lease; one that dies at once is not asked for again.
             self._quiet_until[environment] = self._rounds + 5
 

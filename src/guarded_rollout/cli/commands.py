@@ -195,6 +195,15 @@ def _add_steering(commands: "Commands") -> None:
     reason(resume, default="resumed")
     detach(resume)
 
+    ack = command(
+        commands,
+        "ack",
+        "steering:ack",
+        "say that a person is on it: what went wrong is not told again and again",
+        "  rollout ack --env production --reason 'looking at the log'",
+    )
+    reason(ack)
+
     guard = command(
         commands,
         "guard",

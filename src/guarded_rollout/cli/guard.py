@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.processes.holder import lock_holder
 from guarded_rollout.cli.machines import expect_here, home_elsewhere
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.problems import NeedsPerson
 from guarded_rollout.core.rollout import advance, replay
 from guarded_rollout.core.state import Phase, State
+from guarded_rollout.engine.outbox import owed
+from guarded_rollout.notify.port import Notifier
 from guarded_rollout.ports import Away, Entry, Holder, Journal, Known
 
 POLL_SECONDS = 0.2
@@ -88,7 +91,9 @@ def ensure_guard(places: Places, journal: Journal, known: Known) -> Guard | None
 
     Nor is there anything to do here for a rollout that lives on another machine.
     """
-    if known.ended is not None or guarded(journal, known.environment):
+    if known.ended is not None:
+        return None if lock_holder(places.outbox_lock(known.rollout)) else spawn(places, known)
+    if guarded(journal, known.environment):
         return None
     state = replay(entry.fact for entry in journal.entries(known.rollout))
     if state.ended or state.phase is Phase.STUCK:
@@ -104,6 +109,17 @@ def left_alone(journal: Journal, environment: str) -> Known | None:
     if active is not None:
         return active
     return next((known for known in journal.known(environment) if known.ended is None), None)
+
+
+def untold(places: Places, journal: Journal, environment: str) -> Known | None:
+    """The newest rollout, if it is over and people were not told all of it."""
+    newest = next(iter(journal.known(environment)), None)
+    if newest is None or newest.ended is None:
+        return None
+    if lock_holder(places.outbox_lock(newest.rollout)) is not None:
+        return None
+    clock = SystemClock()
+    return newest if owed(journal, Notifier(places.root, clock), clock, newest) else None
 
 
 def find(journal: Journal, environment: str, rollout: str | None = None) -> Known | None:

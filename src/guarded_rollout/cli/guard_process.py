@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from guarded_rollout.adapters.host import user
+from guarded_rollout.adapters.processes.holder import alone
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.screen import tell
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
@@ -17,6 +18,7 @@ from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.state import State, exit_code
 from guarded_rollout.engine.agent import drive
+from guarded_rollout.engine.outbox import Outbox
 from guarded_rollout.engine.record import Log
 from guarded_rollout.engine.situation import plan_of
 from guarded_rollout.ports import Away, Journal, Known, Ports
@@ -44,12 +46,28 @@ def guard(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: halt.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log = Log(places.root, known)
+    outbox = Outbox(ports, known.environment, known.rollout)
+    if known.ended is not None:
+        _tell_people(places, known, outbox, halt)
+        return 0
+    outbox.start()
     state = _drive_in_turn(ports, known, log, halt)
     for line in ending_lines(state, known.rollout):
         _whatever_the_disk(log.say)(ports.clock.now(), line)
         tell(line)
+    outbox.stop()
+    _tell_people(places, known, Outbox(ports, known.environment, known.rollout), halt)
     args.screen.document({"rollout": known.rollout, "phase": state.phase})
     return exit_code(state)
+
+
+def _tell_people(places: Places, known: Known, outbox: Outbox, halt: threading.Event) -> None:
+    """Until all is told. Another process that is at it already does the same."""
+    lock = places.outbox_lock(known.rollout)
+    with contextlib.suppress(Busy), alone(lock):
+        outbox.start()
+        outbox.finish(halt.is_set)
+        lock.unlink(missing_ok=True)
 
 
 def _drive_in_turn(ports: Ports, known: Known, log: Log, halt: threading.Event) -> State:

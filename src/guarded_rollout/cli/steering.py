@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone
+from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone, untold
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
 from guarded_rollout.cli.screen import OnScreen, tell
@@ -15,7 +15,14 @@ from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.changes import counted
 from guarded_rollout.core.fact_text import lost_lines
-from guarded_rollout.core.facts import Fact, PauseAsked, PromoteAsked, ResumeAsked, RollbackAsked
+from guarded_rollout.core.facts import (
+    Acknowledged,
+    Fact,
+    PauseAsked,
+    PromoteAsked,
+    ResumeAsked,
+    RollbackAsked,
+)
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
 from guarded_rollout.core.problems import BadInput, NotPossible, Problem
 from guarded_rollout.core.report import plan_lines
@@ -246,6 +253,26 @@ def pause(args: argparse.Namespace) -> int:
     return 0
 
 
+def ack(args: argparse.Namespace) -> int:
+    """`rollout ack`: a person is on it; nobody else is called."""
+    places = Places(args.root)
+    journal = open_journal(places, look_only=True)
+    check_environment(args, places, journal)
+    known = find(journal, args.env)
+    if known is None:
+        raise NotPossible(f"nothing happened in {args.env} yet", f"rollout status --env {args.env}")
+    journal = open_journal(places)
+    fact = Acknowledged(user(), args.reason)
+    while True:
+        with contextlib.suppress(Behind):
+            last = journal.entries(known.rollout)[-1].seq
+            journal.append(None, known.rollout, fact, after=last)
+            break
+    args.screen.line(f"{known.rollout} is acknowledged by {fact.by}: nobody else is called")
+    args.screen.document({"rollout": known.rollout, "acknowledged": fact.by})
+    return 0
+
+
 def resume(args: argparse.Namespace) -> int:
     """`rollout resume`: let a paused rollout go on; give it its guard back, and watch it."""
     places = Places(args.root)
@@ -260,6 +287,11 @@ def resume(args: argparse.Namespace) -> int:
     alone = left_alone(journal, args.env)
     if alone is not None and not guarded(journal, args.env):
         expect_here(places, journal, args.env)
+    if alone is None and (ended := untold(places, journal, args.env)) is not None:
+        ensure_guard(places, journal, ended)
+        args.screen.line(f"{ended.rollout} is over; people are told now what they were not told")
+        args.screen.document({"phase": str(ended.ended), "rollout": ended.rollout})
+        return 0
     if alone is None:
         args.screen.line(f"nothing to resume in {args.env}")
         args.screen.document({"phase": "none"})

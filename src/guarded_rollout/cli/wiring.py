@@ -51,6 +51,10 @@ class Places:
         """Held by the project's agent."""
         return self.state / "agent.lock"
 
+    def outbox_lock(self, rollout: str) -> Path:
+        """Held by whoever tells people of a rollout that is over."""
+        return self.locks / f"outbox-{rollout}"
+
     def environment(self, name: str) -> Path:
         """Replicas, proxy and logs of one environment."""
         return self.state / name
@@ -154,6 +158,7 @@ def open_ports(places: Places, spec: Spec, journal: "Journal") -> "Ports":
     from guarded_rollout.adapters.processes.target import ProcessTarget
     from guarded_rollout.adapters.set_aside import AsideFiles
     from guarded_rollout.adapters.web import HttpWeb
+    from guarded_rollout.notify.port import Notifier
     from guarded_rollout.ports import Ports
 
     clock = SystemClock()
@@ -188,6 +193,7 @@ def open_ports(places: Places, spec: Spec, journal: "Journal") -> "Ports":
         copies=CheckedCopies(places.root, spec.service.name, clock),
         web=HttpWeb(clock),
         host=SystemHost(places.root),
+        notices=Notifier(places.root, clock),
     )
 
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from guarded_rollout.core.facts import (
+    Acknowledged,
     Adopted,
     Fact,
     Judged,
     Lane,
+    Notified,
     Observed,
     PauseAsked,
     PromoteAsked,
@@ -57,7 +59,9 @@ def minutes(seconds: float) -> str:
     return " ".join(parts)
 
 
-def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: C901, PLR0911 - one per kind
+def fact_lines(  # noqa: C901, PLR0911, PLR0912 - one per kind
+    fact: Fact, *, brief: bool = False
+) -> list[str]:
     """What a fact looks like on a screen; empty for what only machines read.
 
     `brief`: of the gates only those that do not pass.
@@ -93,6 +97,10 @@ def fact_lines(fact: Fact, *, brief: bool = False) -> list[str]:  # noqa: C901, 
             return [f"goes on, asked by {by}: {reason}"]
         case Adopted(by=by):
             return [f"resumed by {by}"]
+        case Acknowledged(by=by, reason=reason):
+            return [f"acknowledged by {by}{f': {reason}' if reason else ''}"]
+        case Notified(channel=channel, status=status, notice=key, reason=why):
+            return [f"notice {key.rpartition(':')[2]} to {channel}: {status}{why and f', {why}'}"]
 
 
 def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:  # noqa: PLR0911 - one per step

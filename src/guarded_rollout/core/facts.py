@@ -120,6 +120,28 @@ class Adopted:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A person has seen what went wrong: nobody else needs to be called."""
+
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """What came of a notice on one channel. `notice`: its key; `status`: in the notifier's words.
+
+    A projection of the journal minus these is the outbox.
+    """
+
+    notice: str
+    channel: str
+    status: str
+    attempts: int = 0
+    reason: str = ""
+
+
 Fact = (
     Started
     | StepBegan
@@ -132,10 +154,18 @@ Fact = (
     | PauseAsked
     | ResumeAsked
     | Adopted
+    | Acknowledged
+    | Notified
 )
 
+AFTERWARDS = (Acknowledged, Notified)
+"""What can still be said of a rollout that has ended. It moves nothing."""
+
 ASKS = (RollbackAsked, PromoteAsked, PauseAsked, ResumeAsked)
-"""What people ask for. Anybody may append these, whoever holds the lease."""
+"""What people ask for."""
+
+BY_ANYBODY = (*ASKS, *AFTERWARDS)
+"""These need no lease."""
 
 KINDS: dict[str, type[Fact]] = {
     "started": Started,
@@ -149,6 +179,8 @@ KINDS: dict[str, type[Fact]] = {
     "pause-asked": PauseAsked,
     "resume-asked": ResumeAsked,
     "adopted": Adopted,
+    "acknowledged": Acknowledged,
+    "notified": Notified,
 }
 _NAMES = {fact: name for name, fact in KINDS.items()}
 

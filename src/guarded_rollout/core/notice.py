@@ -40,6 +40,7 @@ TYPES: Mapping[str, Severity] = {
     "rollback-start": Severity.WARNING,
     "rollback-success": Severity.WARNING,
     "rollback-failure": Severity.ERROR,
+    "escalation": Severity.ERROR,
     "sign-off": Severity.WARNING,
     "window-complete": Severity.SUCCESS,
     # What people and scripts send.

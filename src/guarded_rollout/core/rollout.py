@@ -11,10 +11,13 @@ from types import MappingProxyType
 
 from guarded_rollout.core.calibration import noise_of
 from guarded_rollout.core.facts import (
+    AFTERWARDS,
+    Acknowledged,
     Adopted,
     Fact,
     Judged,
     Lane,
+    Notified,
     Observed,
     Outcome,
     PauseAsked,
@@ -35,7 +38,7 @@ from guarded_rollout.core.state import Hold, Phase, State, backup_of
 from guarded_rollout.core.ways import automatic, proven, refusal, way_back
 
 _P = Phase
-TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
+_MOVES: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
     {
         _P.NEW: {Started: frozenset({_P.PREPARING, _P.RETURNING})},
         _P.PREPARING: {
@@ -94,6 +97,16 @@ TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
     }
 )
 
+TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
+    {
+        phase: {**moves, **({fact: frozenset({phase}) for fact in AFTERWARDS})}
+        if phase is not Phase.NEW
+        else moves
+        for phase, moves in _MOVES.items()
+    }
+)
+"""With what may be said at any time."""
+
 ATTEMPTS = 3
 """How often a step of the way back, or of tidying up, is tried before a person is needed."""
 
@@ -123,7 +136,9 @@ def advance(state: State, fact: Fact) -> State:
     return after
 
 
-def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case per kind of fact
+def _fold(  # noqa: C901, PLR0911, PLR0912 - one case per kind of fact
+    state: State, fact: Fact
+) -> State:
     match fact:
         case Started(plan=plan, reason=reason):
             if plan.kind is Kind.ROLLBACK:
@@ -147,6 +162,10 @@ def _fold(state: State, fact: Fact) -> State:  # noqa: C901, PLR0911 - one case 
             return replace(state, paused=True)
         case ResumeAsked():
             return replace(state, paused=False)
+        case Acknowledged(by=by):
+            return replace(state, acknowledged=by)
+        case Notified():
+            return state
         case Adopted():
             return _go_back(state, state.asked) if state.asked is not None else state
 

@@ -45,7 +45,7 @@ class State:
 
     `series`: what thresholds can still ask for; `weighed`: the evidence of all that was seen.
     `way`: the one that is gone back, or that a person asked for. `stage`: of the canary, watched
-    since `stage_since` seconds of watching.
+    since `stage_since` seconds of watching. `acknowledged`: who has seen what went wrong.
     """
 
     phase: Phase = Phase.NEW
@@ -69,6 +69,7 @@ class State:
     paused: bool = False
     reason: str = ""
     leftovers: tuple[str, ...] = ()
+    acknowledged: str | None = None
 
     @property
     def ended(self) -> bool:

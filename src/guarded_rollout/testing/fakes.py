@@ -9,6 +9,7 @@ from guarded_rollout.testing.data import (
     FakeLint,
     FakeMigrator,
 )
+from guarded_rollout.testing.people import FakeNotices
 from guarded_rollout.testing.serving import (
     FakeBuilder,
     FakeHost,
@@ -38,4 +39,5 @@ def ports_of(world: World, journal: Journal) -> Ports:
         copies=FakeCopies(world),
         web=FakeWeb(world),
         host=FakeHost(),
+        notices=FakeNotices(world),
     )

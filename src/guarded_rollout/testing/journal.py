@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from guarded_rollout.core.chain import GENESIS, link
 from guarded_rollout.core.facts import (
-    ASKS,
+    AFTERWARDS,
+    BY_ANYBODY,
     Fact,
     Started,
     decode,
@@ -91,10 +92,10 @@ class MemoryJournal:
             self._expect_allowed(lease, found.known.environment, fact)
             if found.entries[-1].seq != after:
                 raise Behind
-            if found.known.ended is not None:
+            if found.known.ended is not None and not isinstance(fact, AFTERWARDS):
                 raise NotPossible(f"rollout {rollout} has ended: {found.known.ended}")
             entry = self._write(found, self._clock.now(), fact)
-            found.known = replace(found.known, ended=ended)
+            found.known = replace(found.known, ended=found.known.ended or ended)
             return entry
 
     def entries(self, rollout: str, after: int = 0) -> tuple[Entry, ...]:
@@ -187,7 +188,7 @@ class MemoryJournal:
         if isinstance(fact, Started):
             raise NotPossible("a rollout starts once")
         if lease is None:
-            if not isinstance(fact, ASKS):
+            if not isinstance(fact, BY_ANYBODY):
                 raise NotPossible(
                     f"{type(fact).__name__} can only be written by who has the lease of "
                     f"{environment}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from guarded_rollout.core.changes import Change
 from guarded_rollout.core.migration_findings import Finding
+from guarded_rollout.core.notice import Notice
 from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.spec import Release
@@ -28,6 +29,7 @@ class World:
     Knobs: `fails` maps a verb (`"build"`, `"backup"`, `"migrate"`, `"route"`, ...) to the problem
     it raises; `sick` names releases that are not healthy, `dead` ones whose processes are gone;
     `failing` and `slow` are shares of requests per release name; `blind` stops the metrics;
+    `told` has (channel, notice) as they arrived on `channels`, except on those in `deaf`;
     `unfit` has releases that are not healthy on a schema; `findings` is what the lint says.
     """
 
@@ -41,6 +43,8 @@ class World:
     slow: dict[str, float] = field(default_factory=dict)
     queue: float = 0.0
     blind: bool = False
+    channels: tuple[str, ...] = ()
+    deaf: set[str] = field(default_factory=set)
     built: set[Release] = field(default_factory=set)
     started: dict[str, tuple[Release, int]] = field(default_factory=dict)
     schema: str | None = "0001"
@@ -54,6 +58,7 @@ class World:
     dumps: dict[str, tuple[str | None, dict[str, str]]] = field(default_factory=dict)
     aside: dict[str, tuple[AsideNote, tuple[Change, ...]]] = field(default_factory=dict)
     copies: dict[str, dict[str, HeldCopy]] = field(default_factory=dict)
+    told: list[tuple[str, Notice]] = field(default_factory=list)
     routed: Route | None = None
     proxy: bool = False
     ledger: list[str] = field(default_factory=list)

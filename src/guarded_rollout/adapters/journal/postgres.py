@@ -150,8 +150,7 @@ class PostgresJournal(Looking):
             raise lost(lease, holder[0])
         if last != after:
             return self._answered(rollout, fact, after)
-        if ending is not None:
-            raise refusals.over(rollout, environment, ending)
+        refusals.expect_open(rollout, environment, ending, fact)
         stored = following(
             _head(seq, prev), rollout, at, fact, lease.fence if lease is not None else 0
         )

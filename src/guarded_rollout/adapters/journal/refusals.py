@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from guarded_rollout.core.facts import ASKS, Fact, Started
+from guarded_rollout.core.facts import AFTERWARDS, BY_ANYBODY, Fact, Started
 from guarded_rollout.core.problems import Busy, NotPossible
 from guarded_rollout.ports import Lease
 
@@ -21,7 +21,7 @@ def expect_allowed(lease: Lease | None, environment: str, fact: Fact) -> None:
     if isinstance(fact, Started):
         raise NotPossible("a rollout starts once", "begin another one")
     if lease is None:
-        if not isinstance(fact, ASKS):
+        if not isinstance(fact, BY_ANYBODY):
             raise NotPossible(
                 f"{type(fact).__name__} can only be written by who has the lease of {environment}",
                 f"take it over: rollout resume --env {environment}",
@@ -42,9 +42,11 @@ def name_taken(rollout: str) -> NotPossible:
     return NotPossible(f"there is a rollout {rollout} already", "begin again: it gets a new name")
 
 
-def over(rollout: str, environment: str, ending: str) -> NotPossible:
-    """It has ended."""
-    return NotPossible(
+def expect_open(rollout: str, environment: str, ending: str | None, fact: Fact) -> None:
+    """It has not ended, or this may be said afterwards."""
+    if ending is None or isinstance(fact, AFTERWARDS):
+        return
+    raise NotPossible(
         f"rollout {rollout} has ended: {ending}",
         f"nothing is left to do; see it: rollout watch --env {environment}",
     )

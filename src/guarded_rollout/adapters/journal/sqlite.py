@@ -77,8 +77,7 @@ class SqliteJournal(Looking):
             ).fetchone()[0]
             if last != after:
                 raise Behind
-            if ending is not None:
-                raise refusals.over(rollout, environment, ending)
+            refusals.expect_open(rollout, environment, ending, fact)
             entry = _write(
                 connection, rollout, self._clock.now(), fact, fence=lease.fence if lease else 0
             )

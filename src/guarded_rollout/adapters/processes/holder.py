@@ -6,7 +6,10 @@ import os
 import signal
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from guarded_rollout.core.problems import Busy
 
 
 def lock_holder(lock: Path) -> int | None:
@@ -27,6 +30,21 @@ def lock_holder(lock: Path) -> int | None:
     except FileNotFoundError:
         return None
     return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the lock, so that `lock_holder` tells who does. It ends with the process. Busy.
+
+    While it is held this process must not open the file again: closing it would free the lock.
+    """
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock.open("ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Busy(f"process {lock_holder(lock)} holds {lock}", "wait until it ends") from None
+        yield
 
 
 def signal_holder(lock: Path, holder: int, number: signal.Signals) -> None:

@@ -1,0 +1,242 @@
+"""What people are told of a rollout: its journal, projected to notices.
+
+One notice for each change of what is going on, none for a look. A notice's key names the fact that
+it comes from, so a second projection gives the same keys; what was said of these keys afterwards
+(`Notified`) is all there is to an outbox.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from guarded_rollout.core.fact_text import minutes
+from guarded_rollout.core.facts import (
+    Acknowledged,
+    Fact,
+    Notified,
+    PauseAsked,
+    PromoteAsked,
+    ResumeAsked,
+    RollbackAsked,
+    Started,
+)
+from guarded_rollout.core.gates import Answer
+from guarded_rollout.core.notice import Notice
+from guarded_rollout.core.plan import Kind, Plan
+from guarded_rollout.core.report import ending_lines
+from guarded_rollout.core.rollout import advance
+from guarded_rollout.core.spec import EVERYBODY
+from guarded_rollout.core.state import Phase, State
+
+ESCALATIONS = (15 * 60.0, 30 * 60.0, 60 * 60.0)
+"""Seconds after which an incident that nobody acknowledged is told again."""
+
+_TOLD = frozenset({Kind.DEPLOY, Kind.MONITOR, Kind.ROLLBACK, Kind.MIGRATE})
+"""The others change nothing that anybody waits for."""
+
+_NEW = State()
+
+Line = tuple[int, float, Fact]
+"""An entry of the journal: its number, its time (Unix seconds), its fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A rollout's journal so far, and what was said about it.
+
+    Fields:
+        began: when; `by`: who began it.
+        notices: all that is to be told, oldest first, each with the number of its fact.
+        asked: a person asked for the way back.
+        alarm: since when a person is wanted and none has come; None: nobody is.
+        told: (key, channel) of what was delivered or given up.
+    """
+
+    rollout: str
+    state: State = _NEW
+    began: float = 0.0
+    by: str = ""
+    notices: tuple[Notice, ...] = ()
+    asked: bool = False
+    alarm: tuple[int, float] | None = None
+    told: frozenset[tuple[str, str]] = frozenset()
+
+
+def tell(story: Story, line: Line) -> Story:
+    """The story after one more entry."""
+    number, at, fact = line
+    if isinstance(fact, Notified):
+        return replace(story, told=story.told | {(fact.notice, fact.channel)})
+    before, after = story.state, advance(story.state, fact)
+    if isinstance(fact, Started):
+        story = replace(story, began=at, by=fact.by)
+    asked = story.asked or isinstance(fact, RollbackAsked) or _is_rollback(after)
+    story = replace(story, state=after, asked=asked)
+    fresh = tuple(_notice(story, number, at, *said) for said in _news(before, fact, after))
+    return replace(story, notices=story.notices + fresh, alarm=_alarm(story, line, before))
+
+
+def read(rollout: str, lines: Iterable[Line]) -> Story:
+    """The whole story."""
+    story = Story(rollout)
+    for line in lines:
+        story = tell(story, line)
+    return story
+
+
+def due(story: Story, now: float) -> tuple[Notice, ...]:
+    """All that is to be told by now: the notices, and an alarm that nobody has answered."""
+    if story.alarm is None:
+        return story.notices
+    number, since = story.alarm
+    late = [seconds for seconds in ESCALATIONS if now - since >= seconds]
+    return story.notices + tuple(
+        replace(
+            _notice(story, number, since + seconds, "escalation", _unanswered(story, seconds)),
+            key=f"{story.rollout}:{number}:escalation-{seconds / 60:.0f}",
+        )
+        for seconds in late
+    )
+
+
+def next_due(story: Story, now: float) -> float | None:
+    """When there will be something new to tell without a new entry; None: never."""
+    if story.alarm is None:
+        return None
+    later = [story.alarm[1] + seconds for seconds in ESCALATIONS]
+    return next((at for at in later if at > now), None)
+
+
+Said = tuple[str, str]
+"""A type of notice and its sentence."""
+
+
+def _news(before: State, fact: Fact, after: State) -> list[Said]:
+    plan = after.plan
+    if plan is None or plan.kind not in _TOLD:
+        return []
+    match fact:
+        case Started():
+            return [_started(plan)]
+        case PauseAsked(by=by, reason=reason):
+            return [("watch", f"Paused by {by}: {reason}. The share stays, a breach rolls back.")]
+        case ResumeAsked(by=by, reason=reason):
+            return [("watch", f"Goes on, asked by {by}: {reason}.")]
+        case _ if before.phase is not after.phase:
+            return _moved(before, plan, after)
+        case _:
+            return []
+
+
+def _started(plan: Plan) -> Said:
+    name = plan.spec.environment.name
+    old = plan.baseline.name if plan.baseline else "nothing"
+    new = plan.candidate.name
+    match plan.kind:
+        case Kind.ROLLBACK:
+            return "rollback-start", f"{new} is taken back, {old} comes again."
+        case Kind.MONITOR:
+            return "watch", f"{new} is watched."
+        case Kind.MIGRATE:
+            return "deploy-start", f"The schema of {name} is migrated for {new}."
+        case _:
+            return "deploy-start", f"{new} is to take the place of {old}."
+
+
+def _moved(before: State, plan: Plan, after: State) -> list[Said]:  # noqa: PLR0911 - one per phase
+    name, environment = plan.candidate.name, plan.spec.environment
+    match after.phase:
+        case Phase.WATCHING:
+            share = plan.stages[after.stage].percent
+            some = f"{share:g} % of the users are"
+            users = "Everybody is" if share == EVERYBODY.percent else some
+            window = minutes(environment.watch.schedule.duration)
+            return [("watch", f"{users} on {name}; it is watched for {window}.")]
+        case Phase.HOLDING:
+            breach = [("gate-breach", _breach(after))] if _breaching(after) else []
+            return [*breach, ("hold", f"Nothing goes on before a person decides: {after.reason}.")]
+        case Phase.RETURNING if before.phase is not Phase.NEW:
+            breach = [("gate-breach", _breach(after))] if _breaching(after) else []
+            return [*breach, ("rollback-start", f"Traffic goes back: {after.reason}.")]
+        case Phase.STUCK:
+            return [("rollback-failure", f"The way back failed: {after.reason}.")]
+        case Phase.ROLLED_BACK:
+            serves = plan.baseline.name if plan.baseline else "nothing"
+            return [("rollback-success", f"{serves} serves again, because {after.reason}.")]
+        case Phase.REFUSED:
+            return [("deploy-failure", f"Refused, and nothing was changed: {after.reason}.")]
+        case Phase.DONE if plan.kind is Kind.MONITOR:
+            return [("window-complete", f"{name} stays: {after.reason}.")]
+        case Phase.DONE:
+            why = f" {after.reason[:1].upper()}{after.reason[1:]}." if after.reason else ""
+            return [("deploy-success", f"{ending_lines(after, '')[0]}.{why}")]
+        case _:
+            return []
+
+
+def _breaching(state: State) -> bool:
+    return any(verdict.answer is Answer.BREACH for verdict in state.verdicts)
+
+
+def _breach(state: State) -> str:
+    gates = [verdict.gate for verdict in state.verdicts if verdict.answer is Answer.BREACH]
+    return f"{', '.join(gates)} breached after {minutes(round(state.elapsed))} of watching."
+
+
+def _notice(story: Story, number: int, at: float, kind: str, message: str) -> Notice:
+    plan = story.state.plan
+    assert plan is not None, "a rollout has a plan from its first fact on"
+    ended = story.state.ended
+    return Notice(
+        type=kind,
+        environment=plan.spec.environment.name,
+        message=message,
+        at=at,
+        service=plan.spec.service.name,
+        version=plan.candidate.name,
+        initiator=story.by,
+        duration=minutes(round(at - story.began)) if ended else "",
+        evidence=_evidence(story.state),
+        look=(f"incidents/{incident_name(story.rollout)}.md",) if kind in _WITH_INCIDENT else (),
+        rollout=story.rollout,
+        key=f"{story.rollout}:{number}:{kind}",
+    )
+
+
+_WITH_INCIDENT = frozenset({"hold", "rollback-failure", "rollback-success", "escalation"})
+
+
+def incident_name(rollout: str) -> str:
+    """Of its files, and for people."""
+    return f"INC-{rollout}"
+
+
+def _evidence(state: State) -> tuple[str, ...]:
+    """What does not pass; when everything does, everything."""
+    worse = [verdict for verdict in state.verdicts if verdict.answer is not Answer.PASS]
+    shown = worse or state.verdicts
+    return tuple(f"{verdict.gate}: {verdict.answer}, {verdict.reason}" for verdict in shown)
+
+
+def _alarm(story: Story, line: Line, before: State) -> tuple[int, float] | None:
+    """A person is wanted from the first thing that went wrong until somebody does something."""
+    number, at, fact = line
+    state = story.state
+    if isinstance(fact, Acknowledged | PromoteAsked | RollbackAsked | PauseAsked | ResumeAsked):
+        return None
+    if before.phase is state.phase or state.plan is None:
+        return story.alarm
+    wanted = state.phase in {Phase.HOLDING, Phase.STUCK} or (
+        state.phase is Phase.ROLLED_BACK and not story.asked
+    )
+    if wanted and state.acknowledged is None:
+        return story.alarm or (number, at)
+    return None if state.phase is Phase.DONE else story.alarm
+
+
+def _is_rollback(state: State) -> bool:
+    return state.plan is not None and state.plan.kind is Kind.ROLLBACK
+
+
+def _unanswered(story: Story, seconds: float) -> str:
+    since = minutes(round(seconds))
+    return f"Nobody has acknowledged for {since}: {story.state.reason or story.state.phase}."

@@ -1,0 +1,124 @@
+"""The outbox: what people are to be told of a rollout, minus what they were told.
+
+It is no table of its own. The notices are a projection of the journal, and what came of each is a
+fact there. Channels do not wait for one another, and nothing waits for them: neither a way back nor
+a slow web hook holds the other up. On each channel notices arrive in their order.
+"""
+
+import threading
+from collections.abc import Callable
+
+from guarded_rollout.core.announcing import Story, due, next_due, tell
+from guarded_rollout.core.facts import Notified
+from guarded_rollout.core.notice import Notice
+from guarded_rollout.core.problems import Problem
+from guarded_rollout.ports import Behind, Clock, Journal, Known, Notices, Ports
+
+LOOK_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0
+"""Before a journal that cannot be read or written is asked again."""
+
+_TICK = 0.05
+
+
+class Outbox:
+    """Delivers one rollout's notices until it is stopped; a thread for each channel."""
+
+    def __init__(self, ports: Ports, environment: str, rollout: str) -> None:
+        self._ports, self._rollout = ports, rollout
+        self._stop = threading.Event()
+        self._when_done = threading.Event()
+        channels = ports.notices.channels(environment)
+        self._threads = [
+            threading.Thread(target=self._run, args=(channel,), name="notices", daemon=True)
+            for channel in channels
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End. What is on its way is not waited for."""
+        self._stop.set()
+
+    def finish(self, halted: Callable[[], bool]) -> None:
+        """Wait until there is nothing more to tell: all was delivered or given up, and a person
+        came or was called often enough. Or until `halted`.
+        """
+        self._when_done.set()
+        while any(thread.is_alive() for thread in self._threads) and not halted():
+            self._ports.clock.sleep(_TICK)
+        self.stop()
+
+    def _run(self, channel: str) -> None:
+        reader = Reader(self._ports.journal, self._rollout)
+        while not self._stop.is_set():
+            last = self._when_done.is_set()
+            try:
+                waiting = pending(reader.read(), channel, self._ports.clock.now())
+                for notice in waiting:
+                    if self._stop.is_set():
+                        return
+                    self._deliver(reader, notice, channel)
+            except Problem:
+                # The journal is away. What was sent is in the notifier's own ledger meanwhile.
+                self._rest(PATIENCE_SECONDS)
+                continue
+            if last and next_due(reader.story, self._ports.clock.now()) is None:
+                return
+            self._rest(LOOK_SECONDS)
+
+    def _deliver(self, reader: "Reader", notice: Notice, channel: str) -> None:
+        told = self._ports.notices.deliver(notice, channel)
+        fact = Notified(notice.key, channel, told.status, told.attempts, told.reason)
+        while (notice.key, channel) not in reader.read().told:
+            try:
+                self._ports.journal.append(None, self._rollout, fact, after=reader.seq)
+            except Behind:
+                continue
+
+    def _rest(self, seconds: float) -> None:
+        until = self._ports.clock.monotonic() + seconds
+        hurried = self._when_done.is_set()
+        while not self._stop.is_set() and self._ports.clock.monotonic() < until:
+            if self._when_done.is_set() and not hurried:
+                return
+            self._ports.clock.sleep(_TICK)
+
+
+class Reader:
+    """Follows a rollout's journal."""
+
+    def __init__(self, journal: Journal, rollout: str) -> None:
+        self._journal = journal
+        self.story = Story(rollout)
+        self.seq = 0
+
+    def read(self) -> Story:
+        """The story as it is now."""
+        for entry in self._journal.entries(self.story.rollout, self.seq):
+            self.story = tell(self.story, (entry.seq, entry.at, entry.fact))
+            self.seq = entry.seq
+        return self.story
+
+
+def pending(story: Story, channel: str, now: float) -> tuple[Notice, ...]:
+    """What this channel was not told yet, oldest first."""
+    return tuple(one for one in due(story, now) if (one.key, channel) not in story.told)
+
+
+OLD_NEWS = 24 * 3600.0
+"""Seconds after which nobody is told any more what was not told in time."""
+
+
+def owed(journal: Journal, notices: Notices, clock: Clock, known: Known) -> bool:
+    """Look: there is something to tell now, or later when nobody acknowledges."""
+    now = clock.now()
+    if now - known.began > OLD_NEWS:
+        return False
+    story = Reader(journal, known.rollout).read()
+    channels = notices.channels(known.environment)
+    waiting = any(pending(story, channel, now) for channel in channels)
+    return waiting or (bool(channels) and next_due(story, now) is not None)
