@@ -1,11 +1,13 @@
 """A folder with a journal, and controller processes that end with their test."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -23,14 +25,18 @@ class Controllers:
     """Starts controllers on one folder."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.where = str(folder)
         self.started = []
         self.strangers = []
+
+    def on(self, access) -> None:
+        """From now on on a PostgreSQL."""
+        self.where = json.dumps(asdict(access))
 
     def start(self, verb, *arguments, lease=15.0):
         """One, in a process group of its own, as `rollout agent` would be."""
         process = subprocess.Popen(
-            [sys.executable, str(CONTROLLER), str(self.folder), str(lease), verb, *arguments],
+            [sys.executable, str(CONTROLLER), self.where, str(lease), verb, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
