@@ -99,8 +99,10 @@ class Player:
         return told
 
     def claim(self):
+        """The fence, and the last entry that was there when it was ours."""
         self.lease = self.journal.claim(self.environment, self.name)
-        return self.lease.fence
+        self.after = self.journal.entries(self.rollout)[-1].seq
+        return self.lease.fence, self.after
 
     def append(self):
         if self.lease is None:
