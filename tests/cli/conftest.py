@@ -12,11 +12,9 @@ import pytest
 from bad_releases import make
 from toy_configuration import ROLLOUT as SMALLEST
 
-from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.configuration import load_spec
-from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 from guarded_rollout.cli.app import main
-from guarded_rollout.cli.wiring import Places
+from guarded_rollout.cli.wiring import Places, open_journal
 from guarded_rollout.core.facts import (
     Judged,
     Observed,
@@ -126,8 +124,7 @@ class Project:
 
     def journal(self):
         """The journal, for writing."""
-        places = Places(self.root)
-        return SqliteJournal(places.journal.file, SystemClock(), places.locks)
+        return open_journal(Places(self.root))
 
     def begin(
         self,
