@@ -28,7 +28,7 @@ from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.perform import perform
 from guarded_rollout.engine.record import write_report
 from guarded_rollout.engine.watch import Watch
-from guarded_rollout.ports import Behind, Entry, Lease, Ports
+from guarded_rollout.ports import Away, Behind, Entry, Lease, Ports
 
 ASK_SECONDS = 0.5
 _TICK = 0.05
@@ -163,6 +163,13 @@ class Controller:
         self._asked_at = now
         return self._read() > 0
 
+    def _hears(self) -> bool:
+        """As `_wake`. Nobody is heard while the journal is away: `halt` says when that ends it."""
+        try:
+            return self._wake()
+        except Away:
+            return False
+
     def _end_watch(self) -> None:
         if self._watch is not None:
             self._watch.stop()
@@ -198,7 +205,7 @@ class Controller:
     def _attend(self, doing: Future[StepDone | StepFailed], told: Told) -> None:
         """While the step works: hear people, and stop it when they or the machine want that."""
         while not doing.done():
-            if self._halt.is_set() or (self._wake() and self._state.asked is not None):
+            if self._halt.is_set() or (self._hears() and self._state.asked is not None):
                 told.stop()
             self._ports.clock.sleep(_TICK)
 

@@ -8,6 +8,7 @@ machine. The fence stops whoever lost the lease and does not know it yet.
 import os
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from guarded_rollout.adapters.journal import owner
 from guarded_rollout.adapters.journal.owner import Record, record
@@ -26,6 +27,9 @@ _CLAIM = """
     WHERE held.owner IS NULL OR held.until <= now_seconds() OR held.fence = ?
     RETURNING fence
 """
+
+_RENEWING = 0.1
+"""The part of a lease's life that one heartbeat may take: time is left to try again."""
 
 _MINE = "environment = ? AND owner = ? AND fence = ?"
 
@@ -59,24 +63,22 @@ class ServerLeases:
             return self.server.patiently(lambda: self._claim(environment, name))
 
     def renew(self, lease: Lease) -> None:
-        """Push `until` on. Busy: lost. Away for a tenth of the lease: time is left to try again."""
-        renewed = self.server.patiently(
-            lambda: self.server.once(
-                f"UPDATE leases SET until = now_seconds() + ? WHERE {_MINE} RETURNING fence",  # noqa: S608 - a constant
-                *(self.seconds, lease.environment, lease.owner, lease.fence),
-            ),
-            self.seconds / 10,
-        )
-        if not renewed:
+        """Push `until` on. Busy: lost."""
+        if not self._update("until = now_seconds() + ?", lease, self.seconds):
             found = record(self.server.ask, lease.environment)
             raise lost(lease, found.owner if found else None)
 
     def release(self, lease: Lease) -> None:
         """Give it back. Lost already: no error."""
         _own().leases.discard(self._key(lease.environment, lease.fence))
-        self.server.ask(
-            f"UPDATE leases SET owner = NULL, until = now_seconds() WHERE {_MINE}",  # noqa: S608 - a constant
-            *(lease.environment, lease.owner, lease.fence),
+        self._update("owner = NULL, until = now_seconds()", lease)
+
+    def _update(self, what: str, lease: Lease, *values: object) -> list[Any]:
+        """The lease's line, while it is the newest. Twice is no harm: the answer may be lost."""
+        update = f"UPDATE leases SET {what} WHERE {_MINE} RETURNING fence"  # noqa: S608 - constants
+        values = (*values, lease.environment, lease.owner, lease.fence)
+        return self.server.patiently(
+            lambda: self.server.once(update, *values), self.seconds * _RENEWING
         )
 
     def forget(self) -> None:
