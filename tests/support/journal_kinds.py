@@ -1,13 +1,14 @@
 """Journals of each kind for tests, with a clock that the test moves; PostgreSQL's is its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pooled_postgres import PROGRAM
 from postgres_of_ours import Server
+from still_clock import StillClock
 
 from guarded_rollout.adapters.journal.postgres import PostgresJournal
 from guarded_rollout.adapters.journal.sqlite import SqliteJournal
@@ -18,24 +19,8 @@ from guarded_rollout.testing.journal import MemoryJournal
 NOON = 1_800_014_400.25
 
 
-@dataclass
-class Hand:
-    """A clock that stands still until it is moved; whoever waits moves it."""
-
-    at: float = NOON
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
 class ServersHand:
-    """The same, and a server's `now_seconds()` says what it says."""
+    """A clock that is moved by hand, and a server's `now_seconds()` says what it says."""
 
     def __init__(self, server: Server, name: str) -> None:
         self._server = server
@@ -75,20 +60,20 @@ Opens = Callable[[], Journal]
 
 
 def memory(_folder: Path, _request: Any) -> tuple[Any, Opens]:
-    clock = Hand()
+    clock = StillClock(NOON)
     journal = MemoryJournal(clock)
     return clock, lambda: journal
 
 
 def sqlite(folder: Path, _request: Any) -> tuple[Any, Opens]:
-    clock = Hand()
+    clock = StillClock(NOON)
     return clock, lambda: SqliteJournal(folder / "journal.db", clock, folder / "locks")
 
 
 def postgres(_folder: Path, request: Any) -> tuple[Any, Opens]:
     server = request.getfixturevalue("postgres")
     access = made(server)
-    PostgresJournal(access, Hand()).close()
+    PostgresJournal(access, StillClock(NOON)).close()
     clock = ServersHand(server, access.name)
     return clock, lambda: PostgresJournal(access, clock)
 
@@ -100,7 +85,7 @@ def pooled(_folder: Path, request: Any) -> tuple[Any, Opens]:
     server = request.getfixturevalue("postgres")
     port = request.getfixturevalue("postgres_pool")
     access = replace(made(server), port=port)
-    PostgresJournal(access, Hand()).close()
+    PostgresJournal(access, StillClock(NOON)).close()
     clock = ServersHand(server, access.name)
     return clock, lambda: PostgresJournal(access, clock)
 

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 from guarded_rollout.core.facts import Started
 from guarded_rollout.core.plan import Kind, Situation, make_plan
+from guarded_rollout.core.problems import Busy
 from guarded_rollout.testing import examples
 
 CONTROLLER = Path(__file__).with_name("controller.py")
@@ -49,6 +52,27 @@ class Controllers:
         """The words of its next line."""
         return process.stdout.readline().split()
 
+    def race(self, verb, *, racers, rounds):
+        """All at once, round by round: exactly one wins, the others are told by name who.
+
+        Gives each round's environment, and the winner's rollout or `(process PID)`.
+        """
+        started = [self.start("race", verb) for _ in range(racers)]
+        assert [self.said(racer) for racer in started] == [["ready"]] * racers
+        for number in range(rounds):
+            environment = f"round-{number}"
+            for racer in started:
+                racer.stdin.write(f"{environment}\n")
+                racer.stdin.flush()
+            answers = [self.said(racer) for racer in started]
+            (winner,) = [answer[1] for answer in answers if answer[0] == "won"]
+            named = f"{environment}-{winner}" if verb == "begin" else f"(process {winner})"
+            for answer in answers:
+                if answer[0] == "lost":
+                    assert answer[1] == "Busy"
+                    assert named in " ".join(answer)
+            yield environment, named
+
     def kill(self, process) -> None:
         """As kill -9 does."""
         process.kill()
@@ -76,6 +100,39 @@ def controllers(tmp_path) -> Iterator[Controllers]:
     found = Controllers(tmp_path)
     yield found
     found.end()
+
+
+@pytest.fixture
+def claim_when_possible():
+    """Claims production for `next`; while the lease runs the answer is Busy."""
+
+    def claims(journal):
+        deadline = journal._clock.monotonic() + 120
+        while True:
+            try:
+                return journal.claim("production", "next")
+            except Busy:
+                assert journal._clock.monotonic() < deadline
+                journal._clock.sleep(0.05)
+
+    return claims
+
+
+@pytest.fixture
+def at_once():
+    """Does the same in so many threads, and hands on what goes wrong in any."""
+
+    def does(count, act):
+        gate = threading.Barrier(count)
+
+        def one(_):
+            gate.wait()
+            act()
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(one, range(count)))
+
+    return does
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-import threading
 from contextlib import closing
 
 import pytest
@@ -39,24 +38,14 @@ def test_it_is_private_from_the_first_moment(tmp_path, clock):
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
 
 
-def test_many_may_create_it_at_once(path, clock):
+def test_many_may_create_it_at_once(path, clock, at_once):
     """It appears whole, once, and nothing else stays behind."""
-    gate, failures = threading.Barrier(8), []
 
     def create():
-        gate.wait()
-        try:
-            journal = SqliteJournal(path, clock, path.with_name("locks"))
-            assert journal.verify().problem is None
-        except BaseException as error:  # noqa: BLE001 - told to the test below
-            failures.append(error)
+        journal = SqliteJournal(path, clock, path.with_name("locks"))
+        assert journal.verify().problem is None
 
-    threads = [threading.Thread(target=create) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    at_once(8, create)
     assert sorted(p.name for p in path.parent.iterdir()) == ["journal.db", "locks"]
 
 

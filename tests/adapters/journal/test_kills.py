@@ -42,22 +42,9 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
 @pytest.mark.parametrize("verb", ["begin", "claim"])
 def test_of_sixteen_that_race_exactly_one_wins(controllers, journal, verb):
     """Twenty rounds of twenty. The others are told by name who won."""
-    racers = [controllers.start("race", verb) for _ in range(16)]
-    assert [controllers.said(racer) for racer in racers] == [["ready"]] * 16
-    for number in range(20):
-        environment = f"round-{number}"
-        for racer in racers:
-            racer.stdin.write(f"{environment}\n")
-            racer.stdin.flush()
-        answers = [controllers.said(racer) for racer in racers]
-        (winner,) = [answer[1] for answer in answers if answer[0] == "won"]
-        named = f"{environment}-{winner}" if verb == "begin" else f"(process {winner})"
-        for answer in answers:
-            if answer[0] == "lost":
-                assert answer[1] == "Busy"
-                assert named in " ".join(answer)
+    for environment, named in controllers.race(verb, racers=16, rounds=20):
         if verb == "begin":
             assert journal.active(environment).rollout == named
         else:
-            assert journal.holder(environment).pid == int(winner)
+            assert f"(process {journal.holder(environment).pid})" == named
     assert journal.verify().problem is None

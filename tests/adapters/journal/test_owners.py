@@ -30,7 +30,9 @@ def test_a_killed_owner_is_succeeded_at_once(controllers, journal):
 
 
 @pytest.mark.parametrize("verb", ["hold", "lead"])
-def test_a_hung_owner_is_ended_when_its_lease_is_over(controllers, journal, runs, verb):
+def test_a_hung_owner_is_ended_when_its_lease_is_over(
+    controllers, journal, runs, verb, claim_when_possible
+):
     """With what it handed its lock to, and with the process group it leads."""
     owner = controllers.start(verb, "production", *SLEEPER, lease=1)
     child = controllers.also_end(controllers.said(owner)[1])
@@ -39,17 +41,6 @@ def test_a_hung_owner_is_ended_when_its_lease_is_over(controllers, journal, runs
     assert lease.fence == 2
     assert owner.wait() == -signal.SIGKILL
     assert not runs(child)
-
-
-def claim_when_possible(journal):
-    """While the lease runs the answer is Busy."""
-    deadline = journal._clock.monotonic() + 120
-    while True:
-        try:
-            return journal.claim("production", "next")
-        except Busy:
-            assert journal._clock.monotonic() < deadline
-            journal._clock.sleep(0.1)
 
 
 def test_an_owner_that_is_well_but_looks_late_is_spared(controllers, open_journal, runs):
@@ -86,7 +77,9 @@ def test_an_owner_that_is_well_but_looks_late_is_spared(controllers, open_journa
     assert runs(owner.pid)
 
 
-def test_an_orphans_command_is_waited_for_then_ended(controllers, journal, runs):
+def test_an_orphans_command_is_waited_for_then_ended(
+    controllers, journal, runs, claim_when_possible
+):
     """Its owner is dead, but two migrations at once would be worse than a wait."""
     owner = controllers.start("hold", "production", *SLEEPER, lease=5)
     orphan = controllers.also_end(controllers.said(owner)[1])

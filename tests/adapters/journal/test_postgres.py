@@ -234,7 +234,9 @@ class TestOwners:
         assert not shared.holder("production").alive
         assert shared.claim("production", "next").fence == 2
 
-    def test_an_owner_on_another_machine_is_waited_for(self, fleet, shared, monkeypatch):
+    def test_an_owner_on_another_machine_is_waited_for(
+        self, fleet, shared, monkeypatch, claim_when_possible
+    ):
         """Whether it lives cannot be seen from here: only its lease says so."""
         from guarded_rollout.adapters.journal import owner as owners
 
@@ -248,9 +250,11 @@ class TestOwners:
         fleet.kill(owner)
         with pytest.raises(Busy):
             shared.claim("production", "next")
-        assert claimed_when_possible(shared).fence == 2
+        assert claim_when_possible(shared).fence == 2
 
-    def test_a_stalled_owner_that_wakes_up_writes_nothing_any_more(self, fleet, shared, started):
+    def test_a_stalled_owner_that_wakes_up_writes_nothing_any_more(
+        self, fleet, shared, started, claim_when_possible
+    ):
         """Stopped in a tight loop of appends, succeeded when its lease is over, then woken."""
         shared.begin("production", "r1", started(), exclusive=True)
         owner = fleet.start("append", "production", lease=1)
@@ -259,7 +263,7 @@ class TestOwners:
         for _ in range(10):
             fleet.said(owner)
         os.kill(owner.pid, signal.SIGSTOP)
-        lease = claimed_when_possible(shared)
+        lease = claim_when_possible(shared)
         assert lease.fence == 2
         after = shared.entries("r1")[-1].seq
         mine = shared.append(lease, "r1", Adopted("next"), after=after)
@@ -274,20 +278,11 @@ class TestOwners:
     @pytest.mark.parametrize("verb", ["begin", "claim"])
     def test_of_eight_processes_that_race_exactly_one_wins(self, fleet, shared, verb):
         """Ten rounds. The others are told by name who won."""
-        racers = [fleet.start("race", verb) for _ in range(8)]
-        assert [fleet.said(racer) for racer in racers] == [["ready"]] * 8
-        for number in range(10):
-            environment = f"round-{number}"
-            for racer in racers:
-                racer.stdin.write(f"{environment}\n")
-                racer.stdin.flush()
-            answers = [fleet.said(racer) for racer in racers]
-            (winner,) = [answer[1] for answer in answers if answer[0] == "won"]
-            named = f"{environment}-{winner}" if verb == "begin" else f"(process {winner})"
-            for answer in answers:
-                if answer[0] == "lost":
-                    assert answer[1] == "Busy"
-                    assert named in " ".join(answer)
+        for environment, named in fleet.race(verb, racers=8, rounds=10):
+            if verb == "begin":
+                assert shared.active(environment).rollout == named
+            else:
+                assert f"(process {shared.holder(environment).pid})" == named
         assert shared.verify().problem is None
 
     def test_a_clock_of_this_machine_that_jumps_means_nothing(self, access, opens, started):
@@ -319,16 +314,6 @@ class TestOwners:
             os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert shared.append(lease, "r1", Adopted("x"), after=last.seq).seq == last.seq + 1
-
-
-def claimed_when_possible(journal):
-    deadline = journal._clock.monotonic() + 120
-    while True:
-        try:
-            return journal.claim("production", "next")
-        except Busy:
-            assert journal._clock.monotonic() < deadline
-            journal._clock.sleep(0.05)
 
 
 class TestTheDatabaseDefendsItself:
@@ -400,25 +385,9 @@ class TestTheDatabaseDefendsItself:
         finally:
             postgres.run("ALTER ROLE dhash RESET ALL")
 
-    def test_many_may_create_it_at_once(self, access, clock):
+    def test_many_may_create_it_at_once(self, access, clock, at_once):
         """It appears whole, once."""
-        gate, failures = threading.Barrier(8), []
-
-        def create():
-            gate.wait()
-            try:
-                journal = PostgresJournal(access, clock)
-                assert journal.verify().problem is None
-                journal.close()
-            except BaseException as error:  # noqa: BLE001 - told to the test below
-                failures.append(error)
-
-        threads = [threading.Thread(target=create) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert failures == []
+        at_once(8, lambda: _soundly(PostgresJournal(access, clock)))
 
     def test_a_newer_version_is_not_touched(self, postgres, access, opens, shared, clock):
         """It may mean things this version does not know."""
@@ -426,6 +395,11 @@ class TestTheDatabaseDefendsItself:
         for use in (opens, open_readonly(access, clock).known):
             with pytest.raises(NotPossible, match="schema 7, this one knows 1"):
                 use()
+
+
+def _soundly(journal):
+    assert journal.verify().problem is None
+    journal.close()
 
 
 class TestWhatIsRefused:

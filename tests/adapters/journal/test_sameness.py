@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from still_clock import StillClock
 
 from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 from guarded_rollout.core.facts import (
@@ -37,21 +38,6 @@ FACTS = (
 )
 
 
-class Hand:
-    """A clock that is moved by hand."""
-
-    at = 1_800_000_000.0
-
-    def now(self):
-        return self.at
-
-    def monotonic(self):
-        return self.at
-
-    def sleep(self, seconds):
-        self.at += seconds
-
-
 class Both(RuleBasedStateMachine):
     """Does everything twice and compares."""
 
@@ -59,7 +45,7 @@ class Both(RuleBasedStateMachine):
         super().__init__()
         quick = "/dev/shm" if Path("/dev/shm").is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="gr", dir=quick))
-        self.clock = Hand()
+        self.clock = StillClock()
         self.disk = SqliteJournal(self.folder / "journal.db", self.clock, self.folder / "locks")
         self.memory = MemoryJournal(self.clock)
         self.leases = []
