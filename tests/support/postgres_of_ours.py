@@ -66,14 +66,15 @@ class Server:
     port: int
     admin: str
     tools: Path
+    durable: bool = False
     made: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         options = f"-c port={self.port} -c listen_addresses=127.0.0.1"
         settings = {
             "unix_socket_directories": self.folder,
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": "on" if self.durable else "off",
+            "full_page_writes": "on" if self.durable else "off",
             "autovacuum": "off",
             "max_connections": "60",
             "max_prepared_transactions": "5",
@@ -139,8 +140,11 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Initialise, start, and in the end stop one and remove its folder."""
+def server(*, durable: bool = False) -> Iterator[Server]:
+    """Initialise, start, and in the end stop one and remove its folder.
+
+    `durable`: what it commits is on the disk, as in production.
+    """
     folder = Path(tempfile.mkdtemp(prefix="grpg", dir="/tmp"))
     try:
         with socket.socket() as free:
@@ -148,7 +152,7 @@ def server() -> Iterator[Server]:
             port = free.getsockname()[1]
         folder.chmod(0o755)
         tools = server_tools(folder)
-        ours = Server(folder, port, secrets.token_hex(8), tools)
+        ours = Server(folder, port, secrets.token_hex(8), tools, durable)
         (folder / "pw").write_text(ours.admin)
         if whoever():
             nobody = pwd.getpwnam("nobody")
