@@ -1,5 +1,9 @@
 """Where the journal lies: moved from SQLite to PostgreSQL, found again, and on which machine."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 from journal_kinds import made
 
@@ -126,7 +130,7 @@ def lives_on(project, on_postgres, monkeypatch):
         ("deploy", "--dry-run"),
         ("backup", "create"),
         ("resume",),
-        ("agent", "--rollout", "p1"),
+        ("guard", "--rollout", "p1"),
     ],
     ids=" ".join,
 )
@@ -160,3 +164,28 @@ def test_other_environments_and_the_machine_itself_are_free(project, lives_on, m
     assert "lives on" not in project.run("status", "--env", "staging").out
     monkeypatch.setenv("ROLLOUT_MACHINE", "box-a")
     assert "lives on" not in project.run("status", "--env", "production").out
+
+
+def test_a_project_without_a_journal_exports_an_empty_one(project):
+    """It says what it is, and that there is nothing."""
+    answer = project.run("journal", "export")
+    assert (answer.code, answer.err) == (0, "")
+    assert [json.loads(line).get("entries") for line in answer.out.splitlines()] == [None, 0]
+    assert not (project.root / ".rollout").exists()
+
+
+def test_an_export_that_nobody_reads_is_no_fault_of_the_tool(project):
+    """`rollout journal export | head -1`."""
+    project.promoted()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "guarded_rollout", "journal", "export"],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert "standard output cannot be written" in said

@@ -75,7 +75,7 @@ def test_a_watch_outlives_its_guard_and_its_journal_s_server(site, postgres):
 
     follower = site.start("watch", "--env", ENVIRONMENT)
     assert "started by" in follower.stdout.readline()
-    log = site.state / "logs" / "agent.log"
+    log = site.state / "logs" / "guard.log"
     (told,) = (site.root / "logs").glob("deploy_*.log")
     postgres.stop()
     try:

@@ -1,13 +1,12 @@
 """`rollout journal export | import`: the journal as JSON lines, and from them."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from guarded_rollout.adapters.journal.transfer import File
 from guarded_rollout.cli.guard import guarded
 from guarded_rollout.cli.journal_place import journal_place, note, open_to_look, open_to_write
-from guarded_rollout.cli.screen import tell
+from guarded_rollout.cli.screen import tell, write_out
 from guarded_rollout.cli.wiring import Places
 
 EVERY = "all"
@@ -18,9 +17,7 @@ def export(args: argparse.Namespace) -> int:
     places = Places(args.root)
     journal = open_to_look(places.journal)
     environment = None if args.env == EVERY else args.env
-    for line in journal.lines(environment):
-        sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+    write_out(journal.lines(environment))
     for name in sorted({known.environment for known in journal.known(environment)}):
         if guarded(journal, name):
             tell(f"warning: {name} is being worked on: what is written from now on is not in it")

@@ -53,11 +53,7 @@ class JournalPlace:
         """PostgreSQL's."""
         from guarded_rollout.adapters.postgres import Access
 
-        where = self.address
-        assert where.host is not None
-        assert where.name is not None
-        assert where.user is not None
-        return Access(where.host, where.port or 5432, where.name, where.user)
+        return Access.of(self.address)
 
     def __str__(self) -> str:
         return str(self.access()) if self.shared else str(self.file)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -78,9 +79,23 @@ def _write(to: TextIO | None, text: str) -> None:
         return
     encoding = to.encoding or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
-    try:
+    with _heard(to):
         to.write(text)
         to.flush()
+
+
+def write_out(lines: Iterable[bytes]) -> None:
+    """Lines as they are, on standard output. Raises Gone."""
+    with _heard(sys.stdout):
+        for line in lines:
+            sys.stdout.buffer.write(line)
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _heard(to: TextIO) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -206,11 +206,10 @@ def open_database(places: Places, spec: Spec) -> "Database":
         from guarded_rollout.adapters.sqlite import SqliteDatabase
 
         return SqliteDatabase(places.root / address.path, SystemClock())
-    if address.kind == "postgresql" and address.host and address.name and address.user:
+    if address.kind == "postgresql":
         from guarded_rollout.adapters.postgres import Access, PostgresDatabase
 
-        access = Access(address.host, address.port or 5432, address.name, address.user)
-        return PostgresDatabase(access, SystemClock())
+        return PostgresDatabase(Access.of(address), SystemClock())
     raise BadInput(
         f"environment {spec.environment.name} names a {address.kind} database; "
         "this version knows sqlite and postgresql",

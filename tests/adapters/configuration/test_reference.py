@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from guarded_rollout.adapters.configuration import copies_section, load_spec
+from guarded_rollout.adapters.configuration import copies_section, journal_section, load_spec
 from guarded_rollout.adapters.configuration.conf_settings import _DB_KEYS, _GIVEN_TO_SERVICE
 from guarded_rollout.adapters.configuration.defaults import BUILT_IN
 from guarded_rollout.adapters.configuration.environment_section import _OPTIONAL, _REQUIRED
@@ -31,6 +31,7 @@ def test_every_key_is_on_the_page():
         *_POLICY,
         *_MONITORING,
         *_KEYS,
+        *journal_section.KEYS,
         *_DB_KEYS,
         *conf,
     ]

@@ -13,6 +13,7 @@ from guarded_rollout.core.spec import DatabaseAddress
 
 SQLITE_JOURNAL = DatabaseAddress("sqlite", path=".rollout/journal.db")
 _SERVER = ("host", "port", "name", "user")
+KEYS = ("path", "url", *_SERVER)
 _SCHEMES = ("postgresql", "postgres")
 _PASSWORDS = (
     "take it out, change that password, and put it into ROLLOUT_JOURNAL_PASSWORD, a file named by "
@@ -34,7 +35,7 @@ def read_journal(section: Value) -> DatabaseAddress:
     for key, value in section.any_table().items():
         if key in {"password", "passfile", "dsn"}:
             raise value.problem("a password does not belong into rollout.toml", _PASSWORDS)
-    found = section.table(optional=("path", "url", *_SERVER))
+    found = section.table(optional=KEYS)
     kinds = [key for key in ("path", "url", "host") if key in found]
     if len(kinds) > 1:
         raise found[kinds[1]].problem(

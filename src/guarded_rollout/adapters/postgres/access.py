@@ -11,8 +11,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from guarded_rollout.core.problems import BadInput
+from guarded_rollout.core.spec import DatabaseAddress
 
 CONNECT_SECONDS = 5
+PORT = 5432
 PASSWORD_FILE = "PGPASSWORD_FILE"  # noqa: S105 - a variable's name
 _PASSED_ON = (
     "PGCHANNELBINDING",
@@ -42,6 +44,15 @@ class Access:
     port: int
     name: str
     user: str
+
+    @classmethod
+    def of(cls, address: DatabaseAddress) -> "Access":
+        """What the configuration names; a `postgresql` address has all of it."""
+        host, name, user = address.host, address.name, address.user
+        assert host is not None, "the configuration asks for it"
+        assert name is not None, "the configuration asks for it"
+        assert user is not None, "the configuration asks for it"
+        return cls(host, address.port or PORT, name, user)
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}:{self.port}"
