@@ -9,6 +9,7 @@ capital as it was: they are neither a pass nor a breach.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from guarded_rollout.core.evidence_counters import UNSEEN, Rise, Track, follow
 from guarded_rollout.core.evidence_gates import (
@@ -43,8 +44,7 @@ class Watch:
     rules: Rules = ROBUST
 
 
-@dataclass(frozen=True, slots=True)
-class GateEvidence:
+class GateEvidence(NamedTuple):
     """One gate's state. `candidate` and `baseline`: bad and all trials counted so far.
 
     `fresh`: seconds of watching at its newest sample. `blind`: why the last poll said nothing.
@@ -93,36 +93,43 @@ def observe(watch: Watch, state: Evidence, seen: Observation) -> Evidence:
             continue
         own_seen = focused(seen, gate.source) if gate.source else seen
         track, rise = follow(own.track, own_seen, gate.signal, paired=gate.paired)
-        if isinstance(rise, str):
-            gates.append(replace(own, track=track, blind=rise))
-        else:
-            gates.append(update(gate, watch.rules, replace(own, track=track), rise))
-    return _weighed(watch, replace(state, gates=tuple(gates), elapsed=seen.elapsed))
+        gates.append(_after(gate, watch.rules, own, track, rise))
+    return _weighed(watch, Evidence(tuple(gates), seen.elapsed, state.breached, state.blamed))
 
 
 def update(gate: Gate, rules: Rules, own: GateEvidence, rise: Rise) -> GateEvidence:
     """One gate's state after what rose in one poll."""
+    return _after(gate, rules, own, own.track, rise)
+
+
+def _after(
+    gate: Gate, rules: Rules, own: GateEvidence, track: Track, rise: Rise | str
+) -> GateEvidence:
+    """One gate's state after one poll: `track` is where its counters stand now."""
+    if isinstance(rise, str):
+        return _blind(own, track, rise)
     began = rise.elapsed - rise.seconds
     placed = place(
         gate, rules, rise, own.reference, hard=began < rules.grace, turn=own.process.polls
     )
     if isinstance(placed, str):
-        return replace(own, blind=placed)
-    return replace(
-        own,
-        process=step(
-            own.process,
-            rules,
-            placed.bets,
-            began=began,
-            dispersion=gate.dispersion.at(placed.per_second),
-        ),
+        return _blind(own, track, placed)
+    dispersion = gate.dispersion.at(placed.per_second)
+    return GateEvidence(
+        track=track,
+        process=step(own.process, rules, placed.bets, began=began, dispersion=dispersion),
         reference=_pooled(own.reference, rise) if gate.kind is Kind.LATENCY else own.reference,
         candidate=_sum(own.candidate, placed.candidate),
         baseline=_sum(own.baseline, placed.baseline),
         fresh=rise.elapsed,
         blind="",
     )
+
+
+def _blind(own: GateEvidence, track: Track, why: str) -> GateEvidence:
+    if track is own.track and why == own.blind:
+        return own
+    return own._replace(track=track, blind=why)
 
 
 def evidence(watch: Watch, state: Evidence) -> float:

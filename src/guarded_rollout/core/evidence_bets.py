@@ -8,7 +8,9 @@ A bet is fair: under its null its mean payoff is at most one. Two sides, two nul
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from operator import mul
+from typing import NamedTuple
 
 from guarded_rollout.core.evidence_permutation import log_coefficient, log_sums
 
@@ -24,8 +26,7 @@ FALLING = (0.55, 0.25)
 FALLING_SHARES = (0.5, 0.5)
 
 
-@dataclass(frozen=True, slots=True)
-class Bets:
+class Bets(NamedTuple):
     """The payoffs of one poll in nats. `falling`: one row for each thing that is to be excluded."""
 
     rising: tuple[float, ...]
@@ -37,18 +38,31 @@ def scaled(probability: float, odds: float) -> float:
     return odds * probability / (odds * probability + 1.0 - probability)
 
 
-def trials(x: float, d: float, q: float, multipliers: Sequence[float]) -> tuple[float, ...]:
+def trials(x: float, d: float, q: float, multipliers: tuple[float, ...]) -> tuple[float, ...]:
     """x of d trials went bad. Rising: each with probability <= q. Falling: >= q."""
-    return tuple(x * math.log(psi) - d * math.log1p(q * (psi - 1.0)) for psi in multipliers)
+    return tuple([x * won - d * paid for won, paid in _prices(q, multipliers)])
 
 
-def events(x: float, expected: float, multipliers: Sequence[float]) -> tuple[float, ...]:
+@lru_cache(maxsize=1024)
+def _prices(q: float, multipliers: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """What a bad trial wins, and what every trial costs, in nats."""
+    return tuple((math.log(psi), math.log1p(q * (psi - 1.0))) for psi in multipliers)
+
+
+def events(x: float, expected: float, multipliers: tuple[float, ...]) -> tuple[float, ...]:
     """x events where at most (falling: at least) `expected` come by themselves, as Poisson."""
-    return tuple(x * math.log(psi) - expected * (psi - 1.0) for psi in multipliers)
+    won = [x * log for log in _logs(multipliers)] if x else (0.0,) * len(multipliers)
+    return tuple(
+        [gain - expected * (psi - 1.0) for gain, psi in zip(won, multipliers, strict=True)]
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+@lru_cache(maxsize=64)
+def _logs(multipliers: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(map(math.log, multipliers))
+
+
+class Table(NamedTuple):
     """One poll, two arms: x of n bad in the candidate, y of m in the baseline."""
 
     x: int
@@ -58,7 +72,11 @@ class Table:
 
 
 def two_arms(
-    table: Table, margin: float, rising: Sequence[float], limit: float, falling: Sequence[float]
+    table: Table,
+    margin: float,
+    rising: tuple[float, ...],
+    limit: float,
+    falling: tuple[float, ...],
 ) -> Bets:
     """Exact: Fisher's noncentral hypergeometric distribution, all margins of the table held.
 
@@ -68,25 +86,26 @@ def two_arms(
     bad = table.x + table.y
     if not bad or not table.n or not table.m or bad == table.n + table.m:
         return Bets((0.0,) * len(rising), ((0.0,) * len(falling),))
-    odds = [margin, *(margin * psi for psi in rising), limit, *(limit * psi for psi in falling)]
+    odds = _odds(margin, rising) + _odds(limit, falling)
     sums = log_sums(table.n, table.m, bad, odds)
-    split = len(rising) + 1
+    split = len(rising) + 1 if rising else 0
     return Bets(
-        tuple(
-            table.x * math.log(psi) + sums[0] - own
-            for psi, own in zip(rising, sums[1:split], strict=True)
-        ),
-        (
-            tuple(
-                table.x * math.log(psi) + sums[split] - own
-                for psi, own in zip(falling, sums[split + 1 :], strict=True)
-            ),
-        ),
+        _against(table.x, rising, sums[:split]), (_against(table.x, falling, sums[split:]),)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+@lru_cache(maxsize=64)
+def _odds(null: float, multipliers: tuple[float, ...]) -> tuple[float, ...]:
+    """Of the null, then of each bet; none where nothing is bet."""
+    return (null, *(null * psi for psi in multipliers)) if multipliers else ()
+
+
+def _against(x: int, multipliers: tuple[float, ...], sums: list[float]) -> tuple[float, ...]:
+    logs = _logs(multipliers)
+    return tuple([x * log + sums[0] - own for log, own in zip(logs, sums[1:], strict=True)])
+
+
+class Profile(NamedTuple):
     """One bet on a histogram: a weight per group, nondecreasing from best to worst.
 
     Groups before `first_bad` have weight one. The margin is held at that boundary: the null is
@@ -106,19 +125,18 @@ def histograms(
     With a margin the ways are dealt with the odds `margin` for the groups from `first_bad` on.
     """
     n, pooled = sum(candidate), [a + b for a, b in zip(candidate, baseline, strict=True)]
-    if n == 0 or n == sum(pooled):
+    total = sum(pooled)
+    if n in {0, total}:
         return (0.0,) * len(profiles)
     fair: dict[int, float] = {}
     paid = []
     for profile in profiles:
+        weights = profile.weights
         at = profile.first_bad if margin != 1.0 else 0
-        tilt = [margin if b >= at else 1.0 for b in range(len(pooled))]
         if at not in fair:
             bad = sum(pooled[at:])
-            fair[at] = log_coefficient((1.0, margin), (sum(pooled) - bad, bad), n)
-        product = math.fsum(
-            x * math.log(w) for x, w in zip(candidate, profile.weights, strict=True) if x
-        )
-        tilted = [w * g for w, g in zip(profile.weights, tilt, strict=True)]
+            fair[at] = log_coefficient((1.0, margin), (total - bad, bad), n)
+        product = math.fsum(map(mul, candidate, map(math.log, weights)))
+        tilted = [*weights[:at], *[w * margin for w in weights[at:]]]
         paid.append(product + fair[at] - log_coefficient(tilted, pooled, n, bound=True))
     return tuple(paid)

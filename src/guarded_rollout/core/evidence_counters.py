@@ -6,7 +6,7 @@ Replicas are followed each by itself. Both arms always cover the same span of ti
 arm cannot be read, the other's marks wait too, and nothing is lost when it comes back.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guarded_rollout.core.evidence_signals import COUNTED, Mark, Signal, difference, marks
 from guarded_rollout.core.series import Observation
@@ -18,8 +18,7 @@ _REMEMBERED = 200
 """Replicas per arm, beyond which those that are gone are forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(NamedTuple):
     """Where one signal's counters stood when they were last counted. JSON values only."""
 
     elapsed: float | None = None
@@ -31,8 +30,7 @@ UNSEEN = Track()
 """No counter was read yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rise:
+class Rise(NamedTuple):
     """What rose in `seconds` of watching, per arm, up to `elapsed`. `bounds`: of the buckets."""
 
     elapsed: float
@@ -54,16 +52,12 @@ def follow(
         return Track(seen.elapsed, candidate, baseline), "a counter needs a start"
     seconds = seen.elapsed - track.elapsed
     patient = seconds < _PATIENCE and signal in COUNTED
-    merged = Track(
-        seen.elapsed,
-        _merged(track.candidate, candidate, patient=patient),
-        _merged(track.baseline, baseline, patient=patient),
-    )
-    ours = _rise(track.candidate, candidate, signal)
-    theirs = _rise(track.baseline, baseline, signal) if paired else None
+    our_marks, ours = _arm(track.candidate, candidate, signal, patient=patient)
+    their_marks, theirs = _arm(track.baseline, baseline, signal, patient=patient)
+    merged = Track(seen.elapsed, our_marks, their_marks)
     if ours is None or (paired and theirs is None):
-        kept = (ours is None and merged.candidate == track.candidate) or (
-            paired and theirs is None and merged.baseline == track.baseline
+        kept = (ours is None and our_marks == track.candidate) or (
+            paired and theirs is None and their_marks == track.baseline
         )
         return (track if kept else merged), "the counters fell: a restart, or a late reading"
     if patient and theirs is not None and any(ours) != any(theirs):
@@ -90,37 +84,35 @@ def _unreadable(
     return ""
 
 
-def _merged(old: tuple[Mark, ...], new: tuple[Mark, ...], *, patient: bool) -> tuple[Mark, ...]:
-    """New marks replace old ones; a replica that was not read keeps its own, while there is room.
+def _arm(
+    old: tuple[Mark, ...], new: tuple[Mark, ...], signal: Signal, *, patient: bool
+) -> tuple[tuple[Mark, ...], tuple[float, ...] | None]:
+    """One arm's next marks, and what rose, summed over the replicas that can be compared; None if
+    there is none.
 
+    New marks replace old ones; a replica that was not read keeps its own, while there is room.
     A reading that is a little lower in every number came late: for a while it does not move its
     mark back, or what was counted already would count twice. One below half began again.
     """
     before = {mark.instance: mark for mark in old}
     kept = dict(before) if len(before) < _REMEMBERED else {}
-    for mark in new:
-        known = before.get(mark.instance)
-        late = patient and known is not None and _came_late(known, mark)
-        kept[mark.instance] = known if known is not None and late else mark
-    return tuple(kept[name] for name in sorted(kept))
-
-
-def _came_late(known: Mark, mark: Mark) -> bool:
-    if known.bounds != mark.bounds or known.counts == mark.counts:
-        return False
-    lower = all(new <= old for old, new in zip(known.counts, mark.counts, strict=True))
-    return lower and max(mark.counts) >= max(known.counts) / 2
-
-
-def _rise(old: tuple[Mark, ...], new: tuple[Mark, ...], signal: Signal) -> tuple[float, ...] | None:
-    """Summed over the replicas that can be compared; None if there is none."""
-    before = {mark.instance: mark for mark in old}
     rises = []
     for mark in new:
         known = before.get(mark.instance)
+        kept[mark.instance] = mark
         if known is None or known.bounds != mark.bounds:
             continue
         rise = difference(known.counts, mark.counts, signal)
         if rise is not None:
             rises.append(rise)
-    return tuple(map(sum, zip(*rises, strict=True))) if rises else None
+        elif patient and _came_late(known, mark):
+            kept[mark.instance] = known
+    merged = tuple([kept[name] for name in sorted(kept)])
+    if len(rises) < 2:
+        return merged, rises[0] if rises else None
+    return merged, tuple(map(sum, zip(*rises, strict=True)))
+
+
+def _came_late(known: Mark, mark: Mark) -> bool:
+    lower = all(new <= old for old, new in zip(known.counts, mark.counts, strict=True))
+    return lower and max(mark.counts) >= max(known.counts) / 2

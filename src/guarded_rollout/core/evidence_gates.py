@@ -1,9 +1,11 @@
 """What each evidence gate counts, against which null, and the bets it places on one poll."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from guarded_rollout.core import evidence_profiles as profiles
 from guarded_rollout.core.evidence_bets import (
@@ -74,8 +76,7 @@ class Gate:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A poll's bets, and how many of the candidate's and baseline's trials they are about."""
 
     bets: Bets
@@ -104,6 +105,8 @@ def place(
     `turn`: how many polls were bet on before.
     """
     match gate.kind:
+        case Kind.RATE | Kind.QUANTILE:
+            return _one_arm(gate, rules, rise, hard=hard)
         case Kind.FAILURES:
             return _failures(rules, rise, hard=hard)
         case Kind.LATENCY:
@@ -112,8 +115,6 @@ def place(
             return _events(gate, rules, rise, hard=hard)
         case Kind.QUEUE:
             return _queue(gate, rules, rise, hard=hard)
-        case Kind.RATE | Kind.QUANTILE:
-            return _one_arm(gate, rules, rise, hard=hard)
 
 
 def _one_arm(gate: Gate, rules: Rules, rise: Rise, *, hard: bool) -> Placed | str:
@@ -121,14 +122,14 @@ def _one_arm(gate: Gate, rules: Rules, rise: Rise, *, hard: bool) -> Placed | st
         d, x = int(rise.candidate[0]), int(rise.candidate[1])
         perhaps, q = x, gate.limit
     else:
-        above = [i for i, bound in enumerate(rise.bounds) if bound >= gate.limit]
-        if not above:
+        at = bisect_left(rise.bounds, gate.limit)
+        if at == len(rise.bounds):
             return f"no bucket reaches {gate.limit:g} s"
-        d, x = int(sum(rise.candidate)), int(sum(rise.candidate[above[0] + 1 :]))
+        d, x = int(sum(rise.candidate)), int(sum(rise.candidate[at + 1 :]))
         # Inside the limit's bucket nobody knows: no fault when blaming, one when excluding.
         perhaps = x
-        if rise.bounds[above[0]] > gate.limit:
-            perhaps = int(sum(rise.candidate[above[0] :]))
+        if rise.bounds[at] > gate.limit:
+            perhaps = int(sum(rise.candidate[at:]))
         q = 1.0 - gate.quantile
     if d == 0:
         return "no requests"

@@ -9,11 +9,15 @@ over time as scale/(t + scale), so that it needs no horizon and no cadence.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import mul
+from typing import NamedTuple
 
 from guarded_rollout.core.evidence_bets import Bets
 
 _MOST = 1e100
+_MOST_NATS = 230.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,7 @@ ROBUST = Rules()
 """The default. Needs a dispersion that was estimated from an A/A period."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One gate's capital. JSON values only. Empty tuples: that side has not begun.
 
     `rising`: R per bet. `hard`: the same inside the grace period. `falling`: capital per bet, a
@@ -95,26 +98,31 @@ UNTOUCHED = Process()
 
 def step(process: Process, rules: Rules, bets: Bets, *, began: float, dispersion: float) -> Process:
     """After one poll that began at `began` seconds. Inside the grace `bets` are the hard ones."""
-    pay = [_payoff(nats, rules, dispersion) for nats in bets.rising]
+    most = _MOST_NATS if rules.cap is None else min(rules.cap, _MOST_NATS)
     if began < rules.grace:
-        hard = process.hard or (rules.hard_share,) * len(pay)
-        hard = tuple(min(_MOST, r * e) for r, e in zip(hard, pay, strict=True))
-        return replace(process, hard=hard, polls=process.polls + 1)
+        hard = process.hard or (rules.hard_share,) * len(bets.rising)
+        return Process(
+            process.rising,
+            _paid(hard, bets.rising, dispersion, most),
+            process.falling,
+            process.placed,
+            process.moved,
+            process.polls + 1,
+        )
     past = began - rules.grace
     due = rules.at_once + (1.0 - rules.at_once) * past / (past + rules.scale)
     fresh = _normal_share(rules) * max(0.0, due - process.placed)
     if not process.moved:
         fresh += _hard_capital(process, rules)
-    rising = process.rising or (0.0,) * len(pay)
-    falling = process.falling or tuple((1.0,) * len(row) for row in bets.falling)
+    rising = process.rising or (0.0,) * len(bets.rising)
+    falling = process.falling or tuple([(1.0,) * len(row) for row in bets.falling])
     return Process(
-        rising=tuple(min(_MOST, (r + fresh) * e) for r, e in zip(rising, pay, strict=True)),
+        rising=_paid([r + fresh for r in rising], bets.rising, dispersion, most),
         falling=tuple(
-            tuple(
-                min(_MOST, r * _payoff(nats, rules, dispersion))
-                for r, nats in zip(row, payoffs, strict=True)
-            )
-            for row, payoffs in zip(falling, bets.falling, strict=True)
+            [
+                _paid(row, nats, dispersion, most)
+                for row, nats in zip(falling, bets.falling, strict=True)
+            ]
         ),
         placed=max(process.placed, due),
         moved=True,
@@ -122,30 +130,32 @@ def step(process: Process, rules: Rules, bets: Bets, *, began: float, dispersion
     )
 
 
+def _paid(
+    capitals: Sequence[float], nats: Sequence[float], dispersion: float, most: float
+) -> tuple[float, ...]:
+    """Each capital times its bet's payoff; `most` nats in one poll."""
+    if not any(nats):
+        return tuple(capitals)
+    if dispersion != 1.0:
+        nats = [bet / dispersion for bet in nats]
+    if max(nats) > most:
+        nats = [min(bet, most) for bet in nats]
+    paid = [r * e for r, e in zip(capitals, map(math.exp, nats), strict=True)]
+    if max(paid) > _MOST:
+        paid = [min(_MOST, r) for r in paid]
+    return tuple(paid)
+
+
 def capital(process: Process, rules: Rules, shares: tuple[float, ...]) -> float:
     """M: at least 1/α is evidence against "no worse than the margin"."""
-    placed = (
-        sum(share * r for share, r in zip(shares, process.rising, strict=True))
-        if process.rising
-        else 0.0
-    )
+    placed: float = sum(map(mul, shares, process.rising))
     waiting = _normal_share(rules) * (1.0 - process.placed)
     return placed + waiting + (0.0 if process.moved else _hard_capital(process, rules))
 
 
 def excluded(process: Process, shares: tuple[float, ...]) -> float:
     """The least capital against "at least as bad as tolerated"; zero if nothing was asked yet."""
-    return min(
-        (sum(s * r for s, r in zip(shares, row, strict=True)) for row in process.falling),
-        default=0.0,
-    )
-
-
-def _payoff(nats: float, rules: Rules, dispersion: float) -> float:
-    nats /= dispersion
-    if rules.cap is not None:
-        nats = min(nats, rules.cap)
-    return math.exp(min(nats, 230.0))
+    return min([sum(map(mul, shares, row)) for row in process.falling], default=0.0)
 
 
 def _normal_share(rules: Rules) -> float:

@@ -6,12 +6,15 @@ the reference's tail passes fixed shares; the last group holds the failures, if 
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guarded_rollout.core.evidence_bets import Profile
 
-_CUTS = (0.8, 0.55, 0.3, 0.15, 0.07, 0.03, 0.012, 0.004, 0.001)
+_CUTS = (-0.8, -0.55, -0.3, -0.15, -0.07, -0.03, -0.012, -0.004, -0.001)
+"""Tail shares, negative so that they ascend."""
+
 _SHIFTS = (0.35, 0.8, 1.6)
 _SLOW = (0.012, 0.06)
 _FAILURES = (4.0, 20.0)
@@ -21,8 +24,7 @@ _LEARNED = 50
 """Fewer samples in the reference say nothing about the tail: no bet on latency yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How buckets become groups, and what is bet on them.
 
     `group_of[b]` is the group of bucket b. `profiles` are for the whole watch, `hard` for the
@@ -37,15 +39,17 @@ class Plan:
     boundaries: tuple[int | None, ...]
 
 
-def shares(*, failures: bool) -> tuple[float, ...]:
-    """How the capital is divided over the profiles, in their order."""
-    if failures:
-        return (*_each(0.35, _SHIFTS), *_each(0.25, _SLOW), *_each(0.4, _FAILURES))
-    return (*_each(0.6, _SHIFTS), *_each(0.4, _SLOW))
-
-
 def _each(part: float, bets: tuple[object, ...]) -> tuple[float, ...]:
     return (part / len(bets),) * len(bets)
+
+
+_SHARES = (*_each(0.6, _SHIFTS), *_each(0.4, _SLOW))
+_WITH_FAILURES = (*_each(0.35, _SHIFTS), *_each(0.25, _SLOW), *_each(0.4, _FAILURES))
+
+
+def shares(*, failures: bool) -> tuple[float, ...]:
+    """How the capital is divided over the profiles, in their order."""
+    return _WITH_FAILURES if failures else _SHARES
 
 
 def plan(reference: Sequence[float], margin: float, *, failures: bool) -> Plan:
@@ -61,11 +65,12 @@ def plan(reference: Sequence[float], margin: float, *, failures: bool) -> Plan:
     groups = len(tails)
     scores = [_score(*tail) for tail in tails]
     centre = next((g for g, (_, before) in enumerate(tails) if before <= 0.55), groups - 1)
+    low = scores[centre] if margin != 1.0 else scores[0]
+    start = max(1, centre) if margin != 1.0 else 1
+    rises = [max(0.0, score - low) for score in scores]
     profiles = []
     for shift in _SHIFTS:
-        low = scores[centre] if margin != 1.0 else scores[0]
-        start = max(1, centre) if margin != 1.0 else 1
-        weights = [math.exp(shift * max(0.0, score - low)) for score in scores]
+        weights = [math.exp(shift * rise) for rise in rises]
         profiles.append(_stepped(weights, start, failures=failures))
     start = _first_beyond(tails, 0.3)
     profiles += [_stepped(_tailed(tails, start, slow), start, failures=failures) for slow in _SLOW]
@@ -93,7 +98,7 @@ def _groups(latencies: Sequence[float]) -> tuple[tuple[int, ...], list[tuple[flo
         beyond -= count
         after = (beyond - 0.5) / total if bucket < len(latencies) - 1 else 0.0
         middle = (before + after) / 2
-        here = sum(middle < cut for cut in _CUTS)
+        here = bisect_left(_CUTS, -middle)
         if here != level:
             tails.append((after, before))
             level = here

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from operator import le, sub
+from typing import NamedTuple
 
 from guarded_rollout.core.series import ArmSeen, Histogram
 
@@ -29,8 +29,7 @@ class Signal(StrEnum):
     """The queue's length, a level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The newest trusted counters of one replica. `bounds`: of its histogram."""
 
     instance: str
@@ -47,12 +46,7 @@ ASKED = frozenset({Signal.REQUESTS, Signal.PROXY_REQUESTS})
 
 def marks(arm: ArmSeen, signal: Signal) -> tuple[Mark, ...]:
     """One arm's trusted counters, replica by replica; empty if nothing can be trusted."""
-    return tuple(
-        mark
-        for mark in _READ[signal](arm)
-        if all(math.isfinite(count) and count >= 0 for count in mark.counts)
-        and _plausible(mark, signal)
-    )
+    return tuple([mark for mark in _READ[signal](arm) if _trusted(mark, signal)])
 
 
 def _requests(arm: ArmSeen) -> Iterable[Mark]:
@@ -119,14 +113,17 @@ def _of(instance: str, histogram: Histogram) -> Mark:
     return Mark(instance, histogram.counts, histogram.bounds)
 
 
-def _plausible(mark: Mark, signal: Signal) -> bool:
+def _trusted(mark: Mark, signal: Signal) -> bool:
     """Buckets are cumulative, and no more can fail than was asked; else the reading is garbled."""
+    counts = mark.counts
+    if not counts or not all(map(math.isfinite, counts)) or min(counts) < 0:
+        return False
     if signal in ASKED:
-        return mark.counts[1] <= mark.counts[0]
+        return counts[1] <= counts[0]
     if signal not in COUNTED:
         return True
-    buckets = mark.counts[:-1] if signal is Signal.OUTCOMES else mark.counts
-    return len(buckets) == len(mark.bounds) + 1 and all(a <= b for a, b in pairwise(buckets))
+    buckets = counts[:-1] if signal is Signal.OUTCOMES else counts
+    return len(buckets) == len(mark.bounds) + 1 and all(map(le, buckets, buckets[1:]))
 
 
 def difference(
@@ -137,15 +134,14 @@ def difference(
     Restarts: how many, and the most replicas that were alive. Queue: its length before, how much
     it rose, how much it fell. Histograms: per bucket instead of cumulative.
     """
+    if signal in ASKED:
+        asked, bad = new[0] - old[0], new[1] - old[1]
+        return (asked, bad) if 0 <= bad <= asked else None
     if signal is Signal.QUEUE:
         return old[0], max(0.0, new[0] - old[0]), max(0.0, old[0] - new[0])
-    if signal in {Signal.RESTARTS, Signal.EVENTS}:
+    if signal not in COUNTED:
         return (new[0] - old[0], max(old[1], new[1], 1.0)) if new[0] >= old[0] else None
-    rise = [after - before for before, after in zip(old, new, strict=True)]
-    if signal in ASKED:
-        return tuple(rise) if 0 <= rise[1] <= rise[0] else None
-    buckets = rise[:-1] if signal is Signal.OUTCOMES else rise
-    parts = [buckets[0], *(b - a for a, b in pairwise(buckets))]
-    if signal is Signal.OUTCOMES:
-        parts.append(rise[-1])
-    return tuple(parts) if all(part >= 0 for part in parts) else None
+    rise = list(map(sub, new, old))
+    failed = [rise.pop()] if signal is Signal.OUTCOMES else []
+    parts = (rise[0], *map(sub, rise[1:], rise), *failed)
+    return parts if min(parts) >= 0 else None
