@@ -49,7 +49,9 @@ def check(args: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
     notes: list[dict[str, str]] = []
     for name in names:
-        linted = lint(_plan(files, name), recorded(journal, name), files.alphas(name))
+        plan = _plan(files, name)
+        known = recorded(journal, name, plan.spec.environment.gates.custom)
+        linted = lint(plan, known, files.alphas(name))
         found += [_located(files, name, finding) for finding in linted.findings]
         notes += [{"environment": name, "what": note} for note in linted.notes]
     if files.written is None:

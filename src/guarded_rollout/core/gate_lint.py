@@ -13,6 +13,7 @@ from guarded_rollout.core.evidence_gates import Gate, Kind, falling_shares
 from guarded_rollout.core.evidence_process import Rules, excluded
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.fact_text import minutes
+from guarded_rollout.core.gates import CustomKind
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.suggestion import Suggestion
@@ -20,6 +21,7 @@ from guarded_rollout.core.suggestion import Suggestion
 P95 = "qualityGates.p95HashTime.threshold"
 STAGES = "stages"
 ALPHA = "evidence.alpha"
+CUSTOM = "custom"
 
 _KEYS = {
     "extractionFailureRate": "qualityGates.extractionFailureRate.threshold",
@@ -39,6 +41,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Metric:
+    """What the journal knows of a metric of the service's own.
+
+    Fields:
+        bounds: of its histogram, seconds; None: it was never read, or is none.
+        per_second: what it counted in both arms, in the newest rollout that was watched.
+    """
+
+    bounds: tuple[float, ...] | None = None
+    per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """What the journal knows of an environment.
 
@@ -46,11 +61,13 @@ class Recorded:
         bounds: of the service's histogram, seconds; None: no observation has one.
         per_second: requests of both arms by signal, in the newest rollout that was watched.
         dispersion: what `suggest` finds.
+        custom: by the gate's name, for those that the newest watched rollout had.
     """
 
     bounds: tuple[float, ...] | None = None
     per_second: dict[Signal, float] = field(default_factory=dict)
     dispersion: Suggestion | None = None
+    custom: dict[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,7 @@ def lint(plan: Plan, recorded: Recorded, alphas: Sequence[str] = ()) -> Linted:
     findings: list[Finding] = []
     notes: list[str] = []
     _buckets(plan, recorded, findings, notes)
+    _own_buckets(plan, recorded, findings, notes)
     _windows(plan, findings, notes)
     _traffic(plan, recorded, findings, notes)
     _alpha(plan, alphas, findings)
@@ -103,13 +121,36 @@ def _buckets(plan: Plan, recorded: Recorded, findings: list[Finding], notes: lis
             "was watched"
         )
         return
+    findings += _off_bounds(P95, limit, bounds, "the service")
+
+
+def _own_buckets(plan: Plan, recorded: Recorded, findings: list[Finding], notes: list[str]) -> None:
+    """The same for the service's own metrics; one that nobody ever saw is a note."""
+    for gate in plan.spec.environment.gates.custom:
+        seen = recorded.custom.get(gate.name)
+        if seen is None:
+            notes.append(
+                f"{gate.name} was in no observation of the newest watched rollout: nothing about "
+                f"{gate.metric} can be known"
+            )
+        elif gate.kind is CustomKind.QUANTILE and seen.bounds is not None:
+            limit = gate.threshold / 1000.0
+            findings += _off_bounds(_own_key(gate.name), limit, seen.bounds, gate.metric)
+
+
+def _own_key(name: str) -> str:
+    return f"{CUSTOM}.{name}.threshold"
+
+
+def _off_bounds(key: str, limit: float, bounds: Sequence[float], whose: str) -> list[Finding]:
+    """The finding that a limit in seconds is no boundary, or none."""
     if any(math.isclose(limit, bound) for bound in bounds):
-        return
+        return []
     near = ", ".join(f"{1000 * bound:g}" for bound in _nearest(bounds, limit))
-    what = f"{1000 * limit:g} ms is no boundary of the service's buckets"
+    what = f"{1000 * limit:g} ms is no boundary of {whose}'s buckets"
     if not bounds or limit > bounds[-1]:
-        what = f"{1000 * limit:g} ms is above the service's last bucket: the gate sees nothing"
-    findings.append(Finding(P95, what, f"choose one of the nearest: {near} ms"))
+        what = f"{1000 * limit:g} ms is above {whose}'s last bucket: the gate sees nothing"
+    return [Finding(key, what, f"choose one of the nearest: {near} ms")]
 
 
 def _nearest(bounds: Sequence[float], limit: float) -> list[float]:
@@ -144,14 +185,21 @@ def _traffic(plan: Plan, recorded: Recorded, findings: list[Finding], notes: lis
         _samples(plan, recorded, findings)
         return
     for gate in limiting.gates:
-        rate = recorded.per_second.get(gate.signal)
-        if gate.strict and gate.name in _KEYS and rate is not None:
+        key, rate = _key_and_rate(gate, recorded)
+        if gate.strict and key is not None and rate is not None:
             said = _too_little(plan, gate, limiting.rules, rate * plan.stages[0].percent / 100.0)
             if said is not None:
                 hint = "watch longer, raise the limit, or send requests: synthetic_per_second"
                 if gates.dispersion > 1.0:
                     hint += "; a dispersion above 1 needs more of them"
-                findings.append(Finding(_KEYS[gate.name], said, hint))
+                findings.append(Finding(key, said, hint))
+
+
+def _key_and_rate(gate: Gate, recorded: Recorded) -> tuple[str | None, float | None]:
+    """Where a gate's limit stands, and how often what it counts was counted per second."""
+    if not gate.source:
+        return _KEYS.get(gate.name), recorded.per_second.get(gate.signal)
+    return _own_key(gate.source), recorded.custom.get(gate.source, Metric()).per_second
 
 
 def _samples(plan: Plan, recorded: Recorded, findings: list[Finding]) -> None:

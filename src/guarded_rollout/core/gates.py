@@ -82,6 +82,25 @@ class QueueGate:
     name: str = "lowConfidenceQueue"
 
 
+COMPARED = "Compared"
+"""How a gate that compares with the old version ends its name."""
+
+GATE_NAMES = (
+    "healthFailures",
+    "extractionFailureRate",
+    "p95HashTime",
+    "lowConfidenceQueue",
+    "queueGrowth",
+    "userErrors",
+    "restarts",
+    "failuresCompared",
+    "userErrorsCompared",
+    "durationsCompared",
+    "restartsCompared",
+)
+"""The names that no metric of the service's own may have."""
+
+
 class CustomKind(StrEnum):
     """What a number of the service's own is."""
 

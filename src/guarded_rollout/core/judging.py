@@ -15,7 +15,7 @@ from guarded_rollout.core.evidence import Evidence, Watch
 from guarded_rollout.core.evidence_gates import Gate, Kind
 from guarded_rollout.core.evidence_process import Dispersion
 from guarded_rollout.core.evidence_signals import Signal
-from guarded_rollout.core.gates import CustomGate, CustomKind, Gates, Verdict, judge
+from guarded_rollout.core.gates import COMPARED, CustomGate, CustomKind, Gates, Verdict, judge
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.series import Observation, Series
 
@@ -188,7 +188,7 @@ def _comparison(own: CustomGate, like: Gate) -> Gate:
     _, signal, unit = _ALONE[own.kind]
     return replace(
         like,
-        name=f"{own.name}Compared",
+        name=f"{own.name}{COMPARED}",
         kind=kind,
         signal=signal,
         limit=own.threshold * unit,

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.facts import Fact
 from guarded_rollout.core.gate_history import watched
-from guarded_rollout.core.gate_lint import Recorded
+from guarded_rollout.core.gate_lint import Metric, Recorded
+from guarded_rollout.core.gates import CustomGate
 from guarded_rollout.core.power import Traffic
 from guarded_rollout.core.recorded_traffic import Counted, counted, newest_bounds, per_second
-from guarded_rollout.core.series import Observation
+from guarded_rollout.core.series import Observation, focused
 from guarded_rollout.core.state import Phase
 from guarded_rollout.core.suggestion import FEWEST_REQUESTS, History, dispersion
 from guarded_rollout.ports import Journal, Known
@@ -46,7 +47,7 @@ def healthy(journal: Journal, environment: str) -> tuple[History, ...]:
     return tuple(found)
 
 
-def recorded(journal: Journal, environment: str) -> Recorded:
+def recorded(journal: Journal, environment: str, custom: Sequence[CustomGate] = ()) -> Recorded:
     """What the lint can know of an environment. Buckets are the service's: any environment's."""
     newest = newest_watched(journal, environment)
     seen = watched(newest[1]) if newest is not None else ()
@@ -56,7 +57,18 @@ def recorded(journal: Journal, environment: str) -> Recorded:
         bounds=next(_bounds(journal, environment), None),
         per_second={signal: rate for signal, rate in rates.items() if rate is not None},
         dispersion=dispersion([own for _, own in histories]) if histories else None,
+        custom={gate.name: metric for gate in custom if (metric := _metric(seen, gate.name))},
     )
+
+
+def _metric(seen: Sequence[Observation], name: str) -> Metric | None:
+    """A metric of the service's own; None: nobody ever read it."""
+    own = [focused(one, name) for one in seen]
+    if not any(one.candidate.readings for one in own):
+        return None
+    bounds = newest_bounds(own)
+    signal = Signal.REQUESTS if bounds is None else Signal.DURATIONS
+    return Metric(bounds, per_second(own, signal))
 
 
 def usual(

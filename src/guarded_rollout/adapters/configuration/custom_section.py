@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from guarded_rollout.adapters.configuration.located import Value, given, quoted, suggestion
 from guarded_rollout.adapters.configuration.metric_names import counter_with_label, metric
-from guarded_rollout.core.gates import CustomGate, CustomKind
+from guarded_rollout.core.gates import COMPARED, GATE_NAMES, CustomGate, CustomKind
 
 _UNITS = {
     CustomKind.RATE: (0.001, 99.999, "percent"),
@@ -18,12 +18,15 @@ _UNITS = {
 def read_custom(value: Value) -> tuple[CustomGate, ...]:
     """Each with its own name. BadInput names file, line and key."""
     found: dict[str, CustomGate] = {}
+    taken = set(GATE_NAMES)
     for member in value.members():
         gate = _gate(member)
-        if gate.name in found:
+        names = {gate.name, f"{gate.name}{COMPARED}"}
+        if names & taken:
             raise member.problem(
                 f"the name {quoted(gate.name)} is taken", "give every metric its own name"
             )
+        taken |= names
         found[gate.name] = gate
     return tuple(found.values())
 

@@ -13,10 +13,16 @@ from guarded_rollout.adapters.configuration.environment_section import Site, rea
 from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
 from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.adapters.configuration.located import Place, Value
-from guarded_rollout.adapters.configuration.spec import ROLLOUT_FILE, environments, together
+from guarded_rollout.adapters.configuration.spec import (
+    ROLLOUT_FILE,
+    custom_gates,
+    together,
+    with_custom,
+)
 from guarded_rollout.adapters.configuration.spelling import camel
 from guarded_rollout.adapters.configuration.toml_file import read_toml
-from guarded_rollout.core.gate_lint import STAGES
+from guarded_rollout.core.gate_lint import CUSTOM, STAGES
+from guarded_rollout.core.gates import CustomGate
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.sample_deploy import sample_deploy
@@ -27,12 +33,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GatePlans:
-    """What the files say. `shown`: the gates file's name; `written`: whether there is one."""
+    """What the files say. `shown`: the gates file's name; `written`: whether there is one.
+
+    `metrics`: the service's own, in rollout.toml.
+    """
 
     plans: Mapping[str, Plan]
     shown: str
     written: Value | None
     sites: Value | None
+    metrics: Value | None = None
 
     def place(self, environment: str, key: str) -> Place:
         """Where `key` of an environment stands; line 0: nowhere, it is built in."""
@@ -45,6 +55,8 @@ class GatePlans:
                     found = _below(table, parts)
                     if found is not None:
                         return found.place
+        if key.startswith(CUSTOM):
+            return _metric(self.metrics, key)
         return Place(self.shown, 0, full)
 
     def alphas(self, environment: str) -> tuple[str, ...]:
@@ -66,8 +78,14 @@ def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) 
     path = named.absolute() if named is not None else root / GATES_FILE
     shown = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     sites: Value | None = None
+    metrics: Value | None = None
+    custom: tuple[CustomGate, ...] = ()
     if (root / ROLLOUT_FILE).exists():
-        sites = _attempt(problems, lambda: _sites(root))
+        custom = _attempt(problems, lambda: custom_gates(root)) or ()
+    if (root / ROLLOUT_FILE).exists() and not problems:
+        toml = read_toml(root / ROLLOUT_FILE, ROLLOUT_FILE)
+        sites = _below(toml, ["environments"])
+        metrics = _below(toml, ["service", "metrics", "custom"])
     read = _attempt(problems, lambda: read_sites(sites) if sites is not None else {}) or {}
     names = tuple(read) or tuple(dict.fromkeys((*BUILT_IN, *others)))
     written, policies = None, {name: built_in(name) for name in names}
@@ -78,13 +96,9 @@ def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) 
         raise together(problems)
     if path.exists():
         written = read_json(path, shown)
+    policies = {name: with_custom(policies[name], custom, name) for name in names}
     plans = {name: _plan(name, policies[name], read.get(name)) for name in names}
-    return GatePlans(plans, shown, written, sites)
-
-
-def _sites(root: Path) -> Value:
-    environments(root)  # every mistake of rollout.toml
-    return read_toml(root / ROLLOUT_FILE, ROLLOUT_FILE).any_table()["environments"]
+    return GatePlans(plans, shown, written, sites, metrics)
 
 
 def _plan(name: str, policy: Policy, site: Site | None) -> Plan:
@@ -138,6 +152,16 @@ def _everywhere(value: Value, wanted: str) -> Iterator[Value]:
             if camel(key) == wanted:
                 yield member
             yield from _everywhere(member, wanted)
+
+
+def _metric(metrics: Value | None, key: str) -> Place:
+    """The threshold of `custom.NAME.threshold` in rollout.toml."""
+    name = key.removeprefix(f"{CUSTOM}.").removesuffix(".threshold")
+    for member in metrics.members() if metrics is not None else ():
+        fields = member.any_table()
+        if fields["name"].raw == name:
+            return Place(ROLLOUT_FILE, fields["threshold"].place.line, f"service.metrics.{key}")
+    return Place(ROLLOUT_FILE, 0, f"service.metrics.{key}")
 
 
 def _stage(sites: Value | None, environment: str, key: str) -> Place:

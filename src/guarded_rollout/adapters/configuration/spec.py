@@ -22,7 +22,7 @@ from guarded_rollout.adapters.configuration.located import Value, suggestion
 from guarded_rollout.adapters.configuration.notify_section import read_notify
 from guarded_rollout.adapters.configuration.service_section import read_service
 from guarded_rollout.adapters.configuration.toml_file import read_toml
-from guarded_rollout.core.gates import CustomKind, Gates
+from guarded_rollout.core.gates import CustomGate, CustomKind, Gates
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.spec import DatabaseAddress, Environment, Service, Spec, WatchPolicy
@@ -36,6 +36,11 @@ _LONG_WINDOW = "every window longer than the watch judges all that was seen sinc
 def environments(root: Path) -> tuple[str, ...]:
     """The environments that rollout.toml names, in its order."""
     return tuple(_rollout(root)[1])
+
+
+def custom_gates(root: Path) -> tuple[CustomGate, ...]:
+    """The gates on the service's own metrics; every mistake of rollout.toml is found."""
+    return _rollout(root)[0].metrics.custom
 
 
 def load_spec(
@@ -79,7 +84,7 @@ def load_spec(
     files = attempt(lambda: _config_files(root, service.name, site, gates_path), no_files)
     if problems:
         raise together(problems)
-    policy = _with_custom(policy, service, site.name)
+    policy = with_custom(policy, service.metrics.custom, site.name)
     warnings = list(conf.warnings)
     if not gates_path.exists():
         warnings.append(f"{GATES_FILE} does not exist: the built-in limits are used")
@@ -230,9 +235,9 @@ def _contradictions(
     ]
 
 
-def _with_custom(policy: Policy, service: Service, environment: str) -> Policy:
-    """The service's own metrics, with the environment's thresholds."""
-    custom = with_thresholds(service.metrics.custom, policy.custom)
+def with_custom(policy: Policy, own: tuple[CustomGate, ...], environment: str) -> Policy:
+    """The gates on the service's own metrics, with the environment's thresholds."""
+    custom = with_thresholds(own, policy.custom)
     noisy = [gate.name for gate in custom if gate.kind is not CustomKind.LEVEL]
     if noisy and policy.gates.evidence is None:
         raise BadInput(
