@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from guarded_rollout.core.evidence_bets import scaled
 from guarded_rollout.core.evidence_process import ROBUST
+from guarded_rollout.core.gates import CustomGate, CustomKind
 from guarded_rollout.core.information import (
     alone,
     compared,
@@ -17,12 +18,19 @@ from guarded_rollout.core.information import (
     mixed,
     seconds_at_least,
 )
-from guarded_rollout.core.power import SURE, Found, Traffic, power, proposed
+from guarded_rollout.core.power import SURE, Found, power, proposed
 from guarded_rollout.core.power_text import plot_lines, stage_lines, table_lines
 from guarded_rollout.core.problems import NotPossible
+from guarded_rollout.core.regressions import Traffic
 from guarded_rollout.core.sample_deploy import sample_deploy
 from guarded_rollout.core.schedule import Schedule
-from guarded_rollout.core.simulated_traffic import binomial, multinomial, slower, with_tail
+from guarded_rollout.core.simulated_traffic import (
+    binomial,
+    multinomial,
+    poisson,
+    slower,
+    with_tail,
+)
 from guarded_rollout.core.spec import EVERYBODY, Stage, WatchPolicy
 from guarded_rollout.core.stage_power import finds_lines, stages_find
 from guarded_rollout.testing import examples
@@ -270,3 +278,38 @@ def test_a_larger_share_finds_what_a_small_one_does_not():
     nothing = stages_find(plan, Traffic(0.1, 1.0, 0.005), random.Random)
     assert [one.times for one in nothing] == [None, None]
     assert "too few requests" in finds_lines(nothing)[0]
+
+
+EVENT = CustomGate("crashes", CustomKind.EVENT, "m", 6.0)
+
+
+def test_a_poisson_count_has_its_mean_and_variance():
+    """Within five standard errors of 2000 draws."""
+    chance = random.Random(2)
+    drawn = [poisson(chance, 3.5) for _ in range(2000)]
+    mean = sum(drawn) / len(drawn)
+    assert abs(mean - 3.5) < 5 * math.sqrt(3.5 / 2000)
+    assert abs(sum((x - mean) ** 2 for x in drawn) / len(drawn) / 3.5 - 1) < 0.25
+    assert poisson(chance, 0.0) == 0
+
+
+@pytest.mark.parametrize("stages", [(), (Stage(50.0, 300.0),)], ids=["alone", "compared"])
+def test_events_are_found_by_their_own_gate_and_never_before_the_bound(stages):
+    """Ten times the limit, in an hour; against the limit alone, or beside a quiet baseline."""
+    plan = deploy(*stages, duration=3600.0, custom=(EVENT,))
+    share = 0.5 if stages else 1.0
+    own = {"crashes": Traffic(1.0 / 3600, share, 0.0)}
+    found = by_name(power(plan, Traffic(1.0, share, 0.01), random.Random, own))
+    many = found["crashes 10 times"]
+    assert (many.hourly, many.rate) == (60.0, None)
+    assert many.share > SURE
+    assert sum(many.seconds) / len(many.seconds) >= many.bound
+    assert 0 < many.failed < 60
+    assert len(found) == 6
+
+
+def test_what_is_not_compared_cannot_bring_a_canary_back():
+    """It holds; nothing is promised of it."""
+    plan = deploy(Stage(50.0, 300.0), custom=(replace(EVENT, compare=False),))
+    own = {"crashes": Traffic(0.0, 0.5, 0.0)}
+    assert len(power(plan, Traffic(1.0, 0.5, 0.01), random.Random, own)) == 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.recorded_traffic import counted, instances, newest_bounds, per_second
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, Reading
-from guarded_rollout.core.suggestion import _rounded_up, document, suggestions
+from guarded_rollout.core.suggestion import document, rounded_up, suggestions
 
 BOUNDS = (0.1, 0.5, 1.0, 2.0)
 
@@ -138,6 +138,6 @@ def test_what_is_pasted_is_the_gates_file():
 @given(st.floats(1e-6, 1e6))
 def test_rounding_up_is_up_and_never_by_more_than_a_third(value):
     """1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8."""
-    rounded = _rounded_up(value)
+    rounded = rounded_up(value)
     assert value * (1 - 1e-6) - 1e-9 <= rounded <= value * 1.34 + 1e-9
-    assert _rounded_up(20.0) == pytest.approx(20.0)
+    assert rounded_up(20.0) == pytest.approx(20.0)

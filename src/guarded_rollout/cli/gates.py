@@ -3,7 +3,7 @@
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from guarded_rollout.adapters.configuration.gate_plans import GatePlans, read_ga
 from guarded_rollout.cli.screen import Screen, tell
 from guarded_rollout.cli.spec import check_environment
 from guarded_rollout.cli.wiring import Places, open_journal
+from guarded_rollout.core.custom_suggestion import custom_suggestions
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.facts import Fact
 from guarded_rollout.core.gate_history import judged_anew, otherwise, replayed, watched
 from guarded_rollout.core.gate_lint import Finding, lint
+from guarded_rollout.core.gates import CustomGate, CustomKind
 from guarded_rollout.core.history_text import otherwise_lines, replayed_lines
 from guarded_rollout.core.plan import Plan
-from guarded_rollout.core.power import BAKE, Traffic, proposed
+from guarded_rollout.core.power import BAKE, proposed
 from guarded_rollout.core.power import power as simulated
 from guarded_rollout.core.power_text import (
     plot_lines,
@@ -29,11 +31,18 @@ from guarded_rollout.core.power_text import (
 )
 from guarded_rollout.core.problems import BadInput, NeedsPerson, NotPossible
 from guarded_rollout.core.recorded_traffic import per_second
+from guarded_rollout.core.regressions import Traffic
 from guarded_rollout.core.rollout import ImpossibleFact
 from guarded_rollout.core.sample_deploy import sample_deploy
 from guarded_rollout.core.spec import EVERYBODY, Stage
 from guarded_rollout.core.suggestion import FEWEST_REQUESTS, document, suggestions
-from guarded_rollout.engine.watched_rollouts import healthy, newest_watched, recorded, usual
+from guarded_rollout.engine.watched_rollouts import (
+    healthy,
+    newest_watched,
+    own_traffic,
+    recorded,
+    usual,
+)
 from guarded_rollout.ports import Journal, Known
 
 EVERY = "all"
@@ -181,18 +190,23 @@ def power(args: argparse.Namespace) -> int:
     plan = _plan(_files(args, journal, None), args.env)
     traffic, source = _traffic(args, journal, plan)
     environment = plan.spec.environment
+    custom = environment.gates.custom
+    own = own_traffic(journal, args.env, custom, traffic.share)
     if traffic.share < 1.0 and not plan.compares(0):
         stage = Stage(100.0 * traffic.share, BAKE)
         plan = sample_deploy(args.env, environment.gates, environment.watch, (stage, EVERYBODY))
     elif traffic.share >= 1.0:
         plan = sample_deploy(args.env, environment.gates, environment.watch)
-    found = simulated(plan, traffic, random.Random)
+    found = simulated(plan, traffic, random.Random, own)
     window = environment.watch.schedule.duration
     screen.line(f"{args.env}: {traffic_line(traffic, source)}")
     screen.line(f"found within the watch of {window / 60:g} min, simulated:")
     screen.lines([*table_lines(found), "", *plot_lines(found, window), ""])
     if not traffic.durations:
         screen.line("durations: no watched rollout tells how long requests take")
+    for gate in custom:
+        if why := _not_asked(plan, gate, own):
+            screen.line(f"{gate.name}: {why}")
     stages = proposed(plan, traffic, random.Random)
     _show_stages(screen, args.env, stages)
     screen.document(
@@ -206,6 +220,15 @@ def power(args: argparse.Namespace) -> int:
         }
     )
     return 0
+
+
+def _not_asked(plan: Plan, gate: CustomGate, own: Mapping[str, Traffic]) -> str:
+    """Why the table says nothing about a metric of the service's own; empty: it does."""
+    if gate.kind is CustomKind.LEVEL:
+        return "a level: its threshold decides at once"
+    if plan.compares(0) and not gate.compare:
+        return "not compared: while both versions serve it holds, and never rolls back"
+    return "" if gate.name in own else "no watched rollout tells how much of it is usual"
 
 
 def _show_stages(screen: Screen, environment: str, stages: Sequence[Stage]) -> None:
@@ -260,9 +283,11 @@ def suggest(args: argparse.Namespace) -> int:
             f"no watched rollout in {args.env} has ended done: there is no history to learn from",
             f"deploy first: rollout deploy --env {args.env}",
         )
-    found = suggestions(histories)
-    evidence = plan.spec.environment.gates.evidence is not None
-    paste = document(args.env, found, evidence=evidence)
+    gates = plan.spec.environment.gates
+    usual_ones = suggestions(histories)
+    custom = custom_suggestions(histories, gates.custom)
+    found = (*usual_ones, *custom)
+    paste = document(args.env, usual_ones, custom, evidence=gates.evidence is not None)
     for one in found:
         value = f"{one.value:g} {one.unit}" if one.value is not None else "too little history"
         screen.line(f"{one.key:<24} {value}")

@@ -130,8 +130,8 @@ def _own_buckets(plan: Plan, recorded: Recorded, findings: list[Finding], notes:
         seen = recorded.custom.get(gate.name)
         if seen is None:
             notes.append(
-                f"{gate.name} was in no observation of the newest watched rollout: nothing about "
-                f"{gate.metric} can be known"
+                f"whether {gate.name} sees anything cannot be known: {gate.metric} was not read in "
+                "the newest watched rollout"
             )
         elif gate.kind is CustomKind.QUANTILE and seen.bounds is not None:
             limit = gate.threshold / 1000.0

@@ -6,7 +6,7 @@ by 2 % of the time that passed: the answer is late by at most as much.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -15,22 +15,20 @@ from guarded_rollout.core.evidence_counters import Rise
 from guarded_rollout.core.evidence_gates import Gate, Kind, rising_shares
 from guarded_rollout.core.evidence_process import capital
 from guarded_rollout.core.evidence_signals import Signal
-from guarded_rollout.core.information import alone, compared, mixed, seconds_at_least
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import NotPossible
-from guarded_rollout.core.sample_deploy import sample_deploy
-from guarded_rollout.core.simulated_traffic import (
-    Chance,
-    binomial,
-    multinomial,
-    slower,
-    with_tail,
+from guarded_rollout.core.regressions import (
+    Regression,
+    Traffic,
+    bound,
+    failing,
+    own_regressions,
+    regressions,
 )
+from guarded_rollout.core.sample_deploy import sample_deploy
+from guarded_rollout.core.simulated_traffic import Chance, binomial, multinomial, poisson
 from guarded_rollout.core.spec import EVERYBODY, Stage
-
-TIMES = (2.0, 4.0, 10.0, 40.0)
-"""The failure rates that are asked for, in multiples of the usual one."""
 
 TEN_FOLD = 10.0
 BAKE = 300.0
@@ -48,20 +46,6 @@ Seeds = Callable[[int], Chance]
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """Requests per second of both arms, the candidate's share (0 to 1), how many fail usually.
-
-    `durations`: how they usually fall into the buckets with these `bounds`; empty: not known.
-    """
-
-    per_second: float
-    share: float
-    failures: float
-    durations: tuple[float, ...] = ()
-    bounds: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """One regression. Seconds are infinite for the runs that did not find it.
 
@@ -70,6 +54,7 @@ class Found:
         failed: the median of the candidate's failed requests until then (or the watch's end).
         asked: the same of all its requests.
         bound: what no test can beat on average, seconds.
+        hourly: of events, how many come per replica; they are what `failed` counts.
     """
 
     what: str
@@ -78,6 +63,7 @@ class Found:
     failed: float
     asked: float
     bound: float
+    hourly: float | None = None
 
     @property
     def share(self) -> float:
@@ -90,38 +76,29 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """One question: which gate, and how requests fall in the candidate and in the baseline.
-
-    `rate`: of the candidate's failures; None: it is about durations.
-    """
-
-    what: str
-    gate: Gate
-    ours: tuple[float, ...]
-    theirs: tuple[float, ...]
-    rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Setting:
     """Where it is asked."""
 
     plan: Plan
     watch: Watch
-    traffic: Traffic
     seeds: Seeds
 
 
-def power(plan: Plan, traffic: Traffic, seeds: Seeds) -> tuple[Found, ...]:
+def power(
+    plan: Plan, traffic: Traffic, seeds: Seeds, own: Mapping[str, Traffic] | None = None
+) -> tuple[Found, ...]:
     """What is found within the watch. NotPossible where thresholds judge, which promise nothing.
 
-    `plan`: its first stage says whether both arms have users; `traffic.share` how many.
+    `plan`: its first stage says whether both arms have users; `traffic.share` how many. `own`: of
+    the service's own metrics, by the gate's name.
     """
-    horizon = plan.spec.environment.watch.schedule.duration
-    setting = _Setting(plan, _watch(plan), traffic, seeds)
-    questions = [_on_failures(setting, times) for times in TIMES]
-    questions += [_on_durations(setting, *slow) for slow in _regressions(traffic)]
+    environment = plan.spec.environment
+    setting = _Setting(plan, _watch(plan), seeds)
+    questions = [
+        *regressions(setting.watch, traffic),
+        *own_regressions(setting.watch, environment.gates.custom, own or {}),
+    ]
+    horizon = environment.watch.schedule.duration
     return tuple(_found(setting, question, horizon) for question in questions)
 
 
@@ -153,8 +130,8 @@ def _finds(plan: Plan, traffic: Traffic, stage: Stage, seeds: Seeds) -> bool:
     canary = sample_deploy(
         environment.name, environment.gates, environment.watch, (stage, EVERYBODY)
     )
-    setting = _Setting(canary, _watch(canary), traffic, seeds)
-    question = _on_failures(setting, TEN_FOLD)
+    setting = _Setting(canary, _watch(canary), seeds)
+    question = failing(setting.watch, traffic, TEN_FOLD)
     return _found(setting, question, stage.bake_seconds).share >= SURE
 
 
@@ -170,33 +147,13 @@ def _watch(plan: Plan) -> Watch:
     return watch
 
 
-def _on_failures(setting: _Setting, times: float) -> _Asked:
-    kinds = {Kind.FAILURES, Kind.RATE}
-    gates = setting.watch.gates
-    gate = next(g for g in gates if g.kind in kinds and g.signal is Signal.REQUESTS)
-    base = setting.traffic.failures
-    rate = min(0.99, times * base)
-    return _Asked(f"failures {times:g} times", gate, (1.0 - rate, rate), (1.0 - base, base), rate)
-
-
-def _on_durations(setting: _Setting, what: str, shares: tuple[float, ...]) -> _Asked:
-    gate = next(g for g in setting.watch.gates if g.kind in {Kind.LATENCY, Kind.QUANTILE})
-    return _Asked(what, gate, shares, setting.traffic.durations)
-
-
-def _regressions(traffic: Traffic) -> Iterator[tuple[str, tuple[float, ...]]]:
-    if not traffic.durations:
-        return
-    usual, bounds = traffic.durations, traffic.bounds
-    yield "durations 1.5 times", slower(usual, bounds, 1.5)
-    yield "durations 3 times", slower(usual, bounds, 3.0)
-    yield "1 of 20 takes 10 times", with_tail(usual, bounds, 0.05, 10.0)
-
-
-def _found(setting: _Setting, question: _Asked, horizon: float) -> Found:
-    bound = _bound(setting, question)
-    runs = _RUNS if question.rate is not None else _SLOW_RUNS
-    if not math.isfinite(bound):  # what is allowed is found with at most α, however long
+def _found(setting: _Setting, question: Regression, horizon: float) -> Found:
+    rules = setting.plan.spec.environment.gates.evidence
+    assert rules is not None, "a gate that weighs evidence has rules"
+    least = bound(rules, question)
+    about_durations = question.rate is None and question.hourly is None
+    runs = _SLOW_RUNS if about_durations else _RUNS
+    if not math.isfinite(least):  # what is allowed is found with at most α, however long
         runs = _FEW_RUNS
     ends = [
         _run(setting.watch, question, _polls(setting, question, setting.seeds(run), horizon))
@@ -208,17 +165,23 @@ def _found(setting: _Setting, question: _Asked, horizon: float) -> Found:
         tuple(sorted(at for at, _, _ in ends)),
         float(median(failed for _, failed, _ in ends)),
         float(median(asked for _, _, asked in ends)),
-        bound,
+        least,
+        question.hourly,
     )
 
 
-def _polls(setting: _Setting, question: _Asked, chance: Chance, horizon: float) -> Iterator[Rise]:
+def _polls(
+    setting: _Setting, question: Regression, chance: Chance, horizon: float
+) -> Iterator[Rise]:
     """Requests arrive evenly; who gets them and how they end is drawn."""
-    traffic, every = setting.traffic, setting.plan.spec.environment.watch.scrape_seconds
+    traffic, every = question.traffic, setting.plan.spec.environment.watch.scrape_seconds
     at, before = 0.0, 0
     while at < horizon:
         seconds = min(max(every, question.gate.every, _GROWTH * at), horizon - at)
         at += seconds
+        if question.gate.kind is Kind.EVENTS:
+            yield _events(question, chance, at, seconds)
+            continue
         total = int(traffic.per_second * at) - before
         before += total
         n = binomial(chance, total, traffic.share) if traffic.share < 1.0 else total
@@ -232,13 +195,20 @@ def _polls(setting: _Setting, question: _Asked, chance: Chance, horizon: float) 
         )
 
 
+def _events(question: Regression, chance: Chance, at: float, seconds: float) -> Rise:
+    """One replica in each arm."""
+    ours = float(poisson(chance, question.ours[0] * seconds)), 1.0
+    theirs = float(poisson(chance, question.theirs[0] * seconds)), 1.0
+    return Rise(at, seconds, ours, theirs if question.gate.paired else None)
+
+
 def _counts(chance: Chance, n: int, gate: Gate, shares: Sequence[float]) -> tuple[float, ...]:
     if gate.signal is Signal.REQUESTS:
         return float(n), float(binomial(chance, n, shares[1]))
     return tuple(map(float, multinomial(chance, n, shares)))
 
 
-def _run(watch: Watch, question: _Asked, polls: Iterator[Rise]) -> tuple[float, int, int]:
+def _run(watch: Watch, question: Regression, polls: Iterator[Rise]) -> tuple[float, int, int]:
     """When it was found, and the candidate's failed and all requests until then."""
     gate = question.gate
     part = gate.weight / sum(other.weight for other in watch.gates)
@@ -246,31 +216,13 @@ def _run(watch: Watch, question: _Asked, polls: Iterator[Rise]) -> tuple[float, 
     own, failed, asked = GateEvidence(reference=gate.reference), 0.0, 0.0
     for rise in polls:
         own = update(gate, watch.rules, own, rise)
-        counts = gate.signal is Signal.REQUESTS
-        asked += rise.candidate[0] if counts else sum(rise.candidate)
-        failed += rise.candidate[1] if counts else 0.0
+        match gate.signal:
+            case Signal.REQUESTS:
+                asked, failed = asked + rise.candidate[0], failed + rise.candidate[1]
+            case Signal.EVENTS:
+                failed += rise.candidate[0]
+            case _:
+                asked += sum(rise.candidate)
         if capital(own.process, watch.rules, rising_shares(gate)) >= enough:
             return rise.elapsed, int(failed), int(asked)
     return math.inf, int(failed), int(asked)
-
-
-def _bound(setting: _Setting, question: _Asked) -> float:
-    """Of every test that keeps the same promise: this α, margin, limit and dispersion."""
-    gates, traffic = setting.plan.spec.environment.gates, setting.traffic
-    rules, gate, rate = gates.evidence, question.gate, question.rate or 0.0
-    assert rules is not None, "a gate that weighs evidence has rules"
-    match gate.kind:
-        case Kind.FAILURES:
-            told = compared(rate, traffic.failures, traffic.share, rules.margin)
-        case Kind.LATENCY:
-            told = mixed(question.ours, question.theirs, traffic.share)
-        case Kind.QUANTILE:
-            above = sum(
-                share
-                for share, low in zip(question.ours, (0.0, *traffic.bounds), strict=True)
-                if low >= gate.limit
-            )
-            told = traffic.share * alone(above, 1.0 - gate.quantile)
-        case _:
-            told = traffic.share * alone(rate, gate.limit)
-    return seconds_at_least(rules.alpha, told / gates.dispersion, traffic.per_second)

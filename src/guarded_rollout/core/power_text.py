@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from guarded_rollout.core.power import Found, Traffic
+from guarded_rollout.core.power import Found
+from guarded_rollout.core.regressions import Traffic
 from guarded_rollout.core.spec import Stage
 
 _WIDTH = 48
@@ -13,13 +14,15 @@ _MARKS = ((0.9, "#"), (0.5, "="), (0.1, "-"))
 
 def table_lines(found: Sequence[Found]) -> list[str]:
     """One line per regression."""
-    head = f"  {'regression':<24}{'rate':>9}{'found':>8}{'median':>10}{'bound':>10}"
+    wide = _width(found)
+    head = f"  {'regression':<{wide}}{'rate':>9}{'found':>8}{'median':>10}{'bound':>10}"
     lines = [f"{head}{'failed':>9}{'requests':>10}"]
     for one in found:
         rate = f"{100 * one.rate:.3g} %" if one.rate is not None else "-"
-        failed = f"{one.failed:g}" if one.rate is not None else "-"
+        rate = f"{one.hourly:.3g}/h" if one.hourly is not None else rate
+        failed = f"{one.failed:g}" if rate != "-" else "-"
         lines.append(
-            f"  {one.what:<24}{rate:>9}{100 * one.share:>6.0f} %{_time(one.within(0.5)):>10}"
+            f"  {one.what:<{wide}}{rate:>9}{100 * one.share:>6.0f} %{_time(one.within(0.5)):>10}"
             f"{_time(one.bound):>10}{failed:>9}{one.asked:>10.0f}"
         )
     return lines
@@ -27,10 +30,11 @@ def table_lines(found: Sequence[Found]) -> list[str]:
 
 def plot_lines(found: Sequence[Found], seconds: float) -> list[str]:
     """When it is found, on a scale of logarithms from 5 s to the end of the watch."""
-    lines = [f"  {'found in':<24}|{_axis(seconds)}|"]
+    wide = _width(found)
+    lines = [f"  {'found in':<{wide}}|{_axis(seconds)}|"]
     for one in found:
         row = "".join(_mark(one, _at(column, seconds)) for column in range(_WIDTH))
-        lines.append(f"  {one.what:<24}|{row}|")
+        lines.append(f"  {one.what:<{wide}}|{row}|")
     lines.append("  . fewer than 1 of 10 runs   - 1 of 10   = half   # 9 of 10")
     return lines
 
@@ -53,6 +57,7 @@ def regression(one: Found) -> dict[str, Any]:
     return {
         "what": one.what,
         "rate": one.rate,
+        "hourly": one.hourly,
         "share": one.share,
         "median_seconds": _finite(one.within(0.5)),
         "bound_seconds": _finite(one.bound),
@@ -68,6 +73,10 @@ def traffic_line(traffic: Traffic, source: str) -> str:
         f"{traffic.per_second:.4g} requests/s, the candidate has {share}, "
         f"{100 * traffic.failures:.3g} % fail usually ({source})"
     )
+
+
+def _width(found: Sequence[Found]) -> int:
+    return max([24, *(len(one.what) + 1 for one in found)])
 
 
 def _mark(one: Found, at: float) -> str:

@@ -45,6 +45,12 @@ def _by_gaps(chance: Chance, n: int, p: float) -> int:
         found += 1
 
 
+def poisson(chance: Chance, mean: float) -> int:
+    """As a binomial of ten thousand times as many chances."""
+    chances = max(1, math.ceil(10_000 * mean))
+    return binomial(chance, chances, mean / chances)
+
+
 def multinomial(chance: Chance, n: int, shares: Sequence[float]) -> tuple[int, ...]:
     """How n requests fall into buckets."""
     left, counts = 1.0, []

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from guarded_rollout.core.plan import Plan
-from guarded_rollout.core.power import SURE, TIMES, Seeds, Traffic, power
+from guarded_rollout.core.power import SURE, Seeds, power
+from guarded_rollout.core.regressions import TIMES, Traffic
 from guarded_rollout.core.sample_deploy import sample_deploy
 from guarded_rollout.core.spec import EVERYBODY, Stage
 

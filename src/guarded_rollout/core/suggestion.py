@@ -52,8 +52,8 @@ def suggestions(histories: Sequence[History]) -> tuple[Suggestion, ...]:
     """From rollouts that ended done, in the order of the gates file."""
     seen = [observations for _, observations in histories]
     return (
-        _failure_rate(seen),
-        _p95(seen),
+        failure_rate(seen, "extractionFailureRate"),
+        p95(seen, "p95HashTime"),
         _queue(seen),
         _margin(seen),
         dispersion(seen),
@@ -61,9 +61,16 @@ def suggestions(histories: Sequence[History]) -> tuple[Suggestion, ...]:
 
 
 def document(
-    environment: str, found: Sequence[Suggestion], *, evidence: bool = True
+    environment: str,
+    found: Sequence[Suggestion],
+    custom: Sequence[Suggestion] = (),
+    *,
+    evidence: bool = True,
 ) -> dict[str, Any]:
-    """What to paste into the gates file. `evidence`: whether evidence judges there."""
+    """What to paste into the gates file. `evidence`: whether evidence judges there.
+
+    `custom`: of the service's own metrics.
+    """
     gates = {
         one.key: {"threshold": one.value}
         for one in found
@@ -73,6 +80,8 @@ def document(
     own: dict[str, Any] = {"qualityGates": gates} if gates else {}
     if rules := {key: weighed[key] for key in _EVIDENCE if key in weighed}:
         own["evidence"] = rules
+    if limits := {one.key: {"threshold": one.value} for one in custom if one.value is not None}:
+        own["custom"] = limits
     return {"environments": {environment: own}}
 
 
@@ -114,15 +123,16 @@ def dispersion(histories: Sequence[Sequence[Observation]]) -> Suggestion:
     )
 
 
-def _failure_rate(histories: Sequence[Sequence[Observation]]) -> Suggestion:
+def failure_rate(histories: Sequence[Sequence[Observation]], key: str) -> Suggestion:
+    """Twice what the worst of them may have had."""
     counts = [counted(seen, Signal.REQUESTS).trials for seen in histories]
     enough = [(bad, every) for bad, every in counts if every >= FEWEST_REQUESTS]
     if not enough:
-        return _too_few("extractionFailureRate", "percent", "requests")
+        return _too_few(key, "percent", "requests")
     worst = max(_at_most(bad, every) for bad, every in enough)
     return Suggestion(
-        "extractionFailureRate",
-        _rounded_up(min(50.0, 200.0 * worst)),
+        key,
+        rounded_up(min(50.0, 200.0 * worst)),
         "percent",
         f"twice {100 * worst:.3g} %, at most the rate of the worst of them (97.5 % sure)",
         len(enough),
@@ -130,20 +140,21 @@ def _failure_rate(histories: Sequence[Sequence[Observation]]) -> Suggestion:
     )
 
 
-def _p95(histories: Sequence[Sequence[Observation]]) -> Suggestion:
+def p95(histories: Sequence[Sequence[Observation]], key: str) -> Suggestion:
+    """The first boundary that few exceed, in each of them."""
     counts = [counted(seen, Signal.DURATIONS) for seen in histories]
     enough = [one for one in counts if sum(one.sums) >= FEWEST_REQUESTS]
     if not enough:
-        return _too_few("p95HashTime", "ms", "durations")
+        return _too_few(key, "ms", "durations")
     bounds = enough[0].bounds  # the newest; older ones with other buckets say nothing about these
     alike = [one for one in enough if one.bounds == bounds]
     at = max(_first_rare(one) for one in alike)
     every = int(sum(sum(one.sums) for one in alike))
     if at >= len(bounds):
         why = f"more than {100 * _SLOW:g} % took longer than the last bucket, {bounds[-1]:g} s"
-        return Suggestion("p95HashTime", None, "ms", why, len(alike), every)
+        return Suggestion(key, None, "ms", why, len(alike), every)
     return Suggestion(
-        "p95HashTime",
+        key,
         round(bounds[at] * 1000.0, 6),
         "ms",
         f"a bucket boundary that at most {100 * _SLOW:g} % of the requests exceeded in each",
@@ -152,8 +163,9 @@ def _p95(histories: Sequence[Sequence[Observation]]) -> Suggestion:
     )
 
 
-def _queue(histories: Sequence[Sequence[Observation]]) -> Suggestion:
-    lengths = [
+def levels(histories: Sequence[Sequence[Observation]]) -> list[list[float]]:
+    """The readings of a level, of each rollout that has enough of them."""
+    read = [
         [
             reading.queue
             for one in seen
@@ -162,7 +174,11 @@ def _queue(histories: Sequence[Sequence[Observation]]) -> Suggestion:
         ]
         for seen in histories
     ]
-    read = [own for own in lengths if len(own) >= FEWEST_POLLS]
+    return [own for own in read if len(own) >= FEWEST_POLLS]
+
+
+def _queue(histories: Sequence[Sequence[Observation]]) -> Suggestion:
+    read = levels(histories)
     if not read:
         return Suggestion(
             "lowConfidenceQueue", None, "items", f"no rollout has {FEWEST_POLLS} readings of it"
@@ -170,7 +186,7 @@ def _queue(histories: Sequence[Sequence[Observation]]) -> Suggestion:
     longest = max(max(own) for own in read)
     return Suggestion(
         "lowConfidenceQueue",
-        _rounded_up(max(10.0, 2.0 * longest)),
+        rounded_up(max(10.0, 2.0 * longest)),
         "items",
         f"twice the longest queue, {longest:g}, at least 10",
         len(read),
@@ -224,8 +240,8 @@ def _first_rare(one: Counted) -> int:
     return len(one.bounds)
 
 
-def _rounded_up(value: float) -> float:
-    """The next round number."""
+def rounded_up(value: float) -> float:
+    """The next round number above zero."""
     power = 10.0 ** math.floor(math.log10(value))
     step = next(step for step in _STEPS if step * power >= value * (1 - 1e-9))
     return round(step * power, 9)

@@ -6,9 +6,9 @@ from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.facts import Fact
 from guarded_rollout.core.gate_history import watched
 from guarded_rollout.core.gate_lint import Metric, Recorded
-from guarded_rollout.core.gates import CustomGate
-from guarded_rollout.core.power import Traffic
+from guarded_rollout.core.gates import CustomGate, CustomKind
 from guarded_rollout.core.recorded_traffic import Counted, counted, newest_bounds, per_second
+from guarded_rollout.core.regressions import Traffic
 from guarded_rollout.core.series import Observation, focused
 from guarded_rollout.core.state import Phase
 from guarded_rollout.core.suggestion import FEWEST_REQUESTS, History, dispersion
@@ -94,6 +94,53 @@ def traffic(journal: Journal, environment: str) -> Traffic | None:
     rate = per_second(seen, Signal.REQUESTS)
     _, failed, _ = usual(journal, environment, seen)
     return Traffic(rate, 1.0, failed) if rate and failed else None
+
+
+def own_traffic(
+    journal: Journal, environment: str, custom: Sequence[CustomGate], share: float
+) -> dict[str, Traffic]:
+    """Of the service's own metrics, by the gate's name; without those that nothing tells about."""
+    noisy = [gate for gate in custom if gate.kind is not CustomKind.LEVEL]
+    if not noisy:
+        return {}
+    newest = newest_watched(journal, environment)
+    seen = watched(newest[1]) if newest is not None else ()
+    arms = [(seen, True), *((own, False) for _, own in healthy(journal, environment))]
+    found: dict[str, Traffic] = {}
+    for gate in noisy:
+        now = [focused(one, gate.name) for one in seen]
+        before = [([focused(one, gate.name) for one in own], baseline) for own, baseline in arms]
+        usually = (_usually(gate, now, own, share, baseline=it) for own, it in before)
+        traffic = next((one for one in usually if one is not None), None)
+        if traffic is not None:
+            found[gate.name] = traffic
+    return found
+
+
+def _usually(
+    gate: CustomGate,
+    now: Sequence[Observation],
+    own: Sequence[Observation],
+    share: float,
+    *,
+    baseline: bool,
+) -> Traffic | None:
+    """`now`: whose traffic counts; `own`: whose failures, durations or events are usual."""
+    if gate.kind is CustomKind.EVENT:
+        events = counted(own, Signal.EVENTS, baseline=baseline)
+        replicas = sum(alive for _, alive in events.polls) / max(1, len(events.polls))
+        spent = replicas * events.seconds
+        return Traffic(events.sums[0] / spent, share, 0.0) if spent else None
+    if gate.kind is CustomKind.QUANTILE:
+        durations = counted(own, Signal.DURATIONS, baseline=baseline)
+        rate, every = per_second(now, Signal.DURATIONS), sum(durations.sums)
+        if not rate or every < FEWEST_REQUESTS:
+            return None
+        shares = tuple(count / every for count in durations.sums)
+        return Traffic(rate, share, 0.0, shares, durations.bounds)
+    bad, asked = counted(own, Signal.REQUESTS, baseline=baseline).trials
+    rate = per_second(now, Signal.REQUESTS)
+    return Traffic(rate, share, max(bad, 3) / asked) if rate and asked >= FEWEST_REQUESTS else None
 
 
 _COUNTED = (Signal.REQUESTS, Signal.DURATIONS, Signal.PROXY_REQUESTS)
