@@ -359,3 +359,25 @@ def test_metrics_of_the_services_own_are_readings_of_their_own(unix):
         "evictions": Reading("one", bad=2),
         "balance": Reading("one", queue=-3),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "arrived", "left"),
+    [
+        (b"came_total 12\nwent_total 5\n", 12.0, 5.0),
+        (b"came_total 12\n", 12.0, None),
+        (b"", None, None),
+    ],
+)
+def test_what_comes_to_the_queue_and_leaves_it_is_read_where_it_is_counted(
+    unix, text, arrived, left
+):
+    """A release that does not count it has all its other numbers."""
+    address, listening = unix
+    body = GOOD + text
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
+    names = replace(NAMES, queue_arrivals="came_total", queue_departures="went_total")
+    with served(listening, head, body):
+        found = WEB.metrics(address, "/metrics", names, "one", SECONDS)
+    assert isinstance(found, Reading)
+    assert (found.total, found.arrived, found.left) == (100, arrived, left)

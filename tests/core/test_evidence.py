@@ -38,6 +38,7 @@ class Arm:
         self.total = self.bad = 0.0
         self.buckets = [0.0] * 5
         self.restarts, self.queue = 0, 200.0
+        self.arrived, self.left = 900.0, 700.0
 
     def poll(self) -> ArmSeen:
         self.total += self.n
@@ -45,9 +46,13 @@ class Arm:
         for bucket in self.rng.choices(range(5), self.shares, k=self.n):
             self.buckets[bucket] += 1
         self.restarts += self.rng.random() < self.crash
-        self.queue = max(0.0, self.queue + self.rng.choice((-1, 1)) + self.drift)
+        step = self.rng.choice((-1, 1)) + self.drift
+        self.arrived, self.left = self.arrived + max(0.0, step), self.left + max(0.0, -step)
+        self.queue = max(0.0, self.queue + step)
         cumulative = tuple(sum(self.buckets[: i + 1]) for i in range(5))
-        reading = Reading("a", self.bad, self.total, Histogram(BOUNDS, cumulative), self.queue)
+        durations = Histogram(BOUNDS, cumulative)
+        queue = {"queue": self.queue, "arrived": self.arrived, "left": self.left}
+        reading = Reading("a", self.bad, self.total, durations, **queue)
         return ArmSeen(healthy=True, replicas_alive=1, restarts=self.restarts, readings=(reading,))
 
 

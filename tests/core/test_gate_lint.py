@@ -88,6 +88,13 @@ def test_a_window_longer_than_the_watch():
     assert [note.split()[0] for note in short.notes] == ["extractionFailureRate", "p95HashTime"]
 
 
+def test_growth_that_is_seen_too_late():
+    """Above the queue's own limit that one has breached already."""
+    gates = {"growth": examples.gates().queue.threshold}
+    assert keys(deploy(**gates)) == ["qualityGates.queueGrowth.threshold"]
+    assert keys(deploy(growth=1.0)) == []
+
+
 def pays(q, n):
     """The falling capital after n good requests: two bets, half each."""
     return sum(0.5 / (1 + q * (psi - 1)) ** n for psi in (0.55, 0.25))

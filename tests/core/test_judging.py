@@ -7,6 +7,7 @@ import pytest
 
 from guarded_rollout.core.actions import Judge, Watch, next_action
 from guarded_rollout.core.canonical import canonical
+from guarded_rollout.core.evidence import evidence, start
 from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.facts import Fact, Judged, Observed, PauseAsked, decode, encode
 from guarded_rollout.core.gates import Answer, CustomGate, CustomKind, DurationGate, Verdict
@@ -357,8 +358,12 @@ def with_own(candidate: Arm, baseline: Arm, kind: str, parts, baseline_parts):
 
 
 def custom_plan(gate: CustomGate, *stages: Stage) -> Plan:
-    plan = plan_of(*stages)
-    gates = replace(plan.spec.environment.gates, custom=(gate,))
+    return with_gates(plan_of(*stages), custom=(gate,))
+
+
+def with_gates(plan: Plan, **parts) -> Plan:
+    """The same with other gates."""
+    gates = replace(plan.spec.environment.gates, **parts)
     environment = replace(plan.spec.environment, gates=gates)
     return replace(plan, spec=replace(plan.spec, environment=environment))
 
@@ -414,10 +419,7 @@ def test_a_comparison_of_a_handful_of_requests_is_unknown():
 
 def test_inside_the_limits_bucket_nobody_is_blamed_and_nothing_is_excluded():
     """A third takes between 1 and 2 s, and the limit is 1.5 s."""
-    plan = plan_of()
-    gates = replace(plan.spec.environment.gates, duration=DurationGate(1500.0, 900.0))
-    environment = replace(plan.spec.environment, gates=gates)
-    plan = replace(plan, spec=replace(plan.spec, environment=environment))
+    plan = with_gates(plan_of(), duration=DurationGate(1500.0, 900.0))
     arm = Arm(slow=0.0)
 
     def between(seen: Observation) -> Observation:
@@ -428,3 +430,76 @@ def test_inside_the_limits_bucket_nobody_is_blamed_and_nothing_is_excluded():
     state, _ = watch(watched(plan), arm, None, blind=between)
     assert (state.phase, state.hold) == (Phase.HOLDING, Hold.UNKNOWN), state.reason
     assert by_name(state)["p95HashTime"].answer is Answer.UNKNOWN
+
+
+def queued(came: float, went: float, *, start: float = 600.0, **broken):
+    """Per poll so many come to the queue and leave it; every replica reports the whole queue."""
+
+    def add(seen: Observation) -> Observation:
+        polls = seen.elapsed / 5.0
+        arrived, gone = 1000.0 + came * polls, 400.0 + went * polls
+        own = {"queue": start + arrived - gone - 600.0, "arrived": arrived, "left": gone}
+        own = {**own, **{key: value(polls) for key, value in broken.items()}}
+        one = tuple(replace(it, **own) for it in seen.candidate.readings)
+        two = tuple(replace(it, instance="b") for it in one)
+        return replace(seen, candidate=replace(seen.candidate, readings=(*one, *two)))
+
+    return add
+
+
+QUEUES = {
+    "it grows": (queued(4, 1), Phase.RETURNING),
+    "nobody decides at all": (queued(2, 0), Phase.RETURNING),
+    "people keep up": (queued(3, 3), Phase.FINISHING),
+    "nothing moves": (queued(0, 0), Phase.FINISHING),
+    "it is worked off": (queued(1, 4, start=900.0), Phase.FINISHING),
+    "it grows below the floor": (queued(1, 0, start=10.0), Phase.FINISHING),
+}
+GROWTH = 500.0
+
+
+@pytest.mark.parametrize("how", QUEUES)
+def test_a_queue_that_grows_above_its_floor_goes_back(how):
+    """Long before its own limit, which stays: 1000 items."""
+    blind, phase = QUEUES[how]
+    state, _ = watch(watched(with_gates(plan_of(), growth=GROWTH)), Arm(), None, blind=blind)
+    assert state.phase is phase, state.reason
+    if phase is Phase.RETURNING:
+        assert "queueGrowth" in state.reason
+        assert by_name(state)["lowConfidenceQueue"].answer is Answer.PASS
+
+
+def test_a_queue_that_grows_while_both_serve_holds():
+    """They share it: nobody knows whose items they are."""
+    plan = with_gates(plan_of(*SHARES), growth=GROWTH)
+    state, _ = watch(watched(plan), Arm(), Arm(), blind=queued(4, 1))
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.BOTH_SICK), state.reason
+
+
+NO_QUEUE = {
+    "no arrivals": {"arrived": lambda _: None},
+    "no departures": {"left": lambda _: None},
+    "not a number": {"arrived": lambda _: NAN},
+    "infinite": {"left": lambda _: float("inf")},
+    "negative": {"arrived": lambda _: -1.0},
+    "counters that fall": {"arrived": lambda polls: 9000.0 - polls},
+}
+
+
+@pytest.mark.parametrize("how", NO_QUEUE)
+def test_a_queue_that_cannot_be_followed_is_unknown(how):
+    """The length alone says nothing about growth; neither a pass nor a rollback."""
+    plan = with_gates(plan_of(), growth=GROWTH)
+    state, _ = watch(watched(plan), Arm(), None, blind=queued(0, 0, **NO_QUEUE[how]))
+    assert (state.phase, state.hold) == (Phase.HOLDING, Hold.UNKNOWN), state.reason
+    assert by_name(state)["queueGrowth"].answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("stages", [(), SHARES], ids=["alone", "canary"])
+def test_growth_takes_its_part_of_the_one_alpha(stages):
+    """All capital of a watch is one at the start, however many gates there are."""
+    for watch_of in watches(with_gates(plan_of(*stages), growth=GROWTH)):
+        if watch_of is not None:
+            assert evidence(watch_of, start(watch_of)) == pytest.approx(1.0)
+    alphas = [it.rules.alpha for it in watches(with_gates(plan_of(*stages), growth=GROWTH)) if it]
+    assert sum(alphas) == pytest.approx(RULES.alpha)

@@ -171,6 +171,8 @@ def test_metrics_have_their_names(server, draw):
         'dhash_hash_seconds_bucket{le="2.0"}',
         'dhash_request_seconds_bucket{le="0.1",method="POST",path="/api/dhash/extract",status="200"}',
         "dhash_low_confidence_queue_length ",
+        "dhash_low_confidence_queued_total ",
+        "dhash_low_confidence_decided_total ",
         "process_resident_memory_bytes ",
         "process_cpu_seconds_total ",
         "process_start_time_seconds ",

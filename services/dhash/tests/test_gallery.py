@@ -31,7 +31,7 @@ def engine(url, with_driver):
 
 def queue_length(engine):
     with engine.connect() as connection:
-        return reviews.length(connection)
+        return reviews.counts(connection).length
 
 
 def test_the_same_bytes_are_one_picture(engine):
@@ -118,13 +118,15 @@ def test_a_decision_is_made_once(engine):
     with immediate(engine).begin() as connection:
         item = reviews.read_page(connection, "pending", 10, 0).items[0]
         reviews.decide(connection, item["id"], "accepted", "ann")
-        assert reviews.length(connection) == 0
+        assert reviews.counts(connection).length == 0
         with pytest.raises(ConflictError):
             reviews.decide(connection, item["id"], "rejected", "bob")
         with pytest.raises(NotFoundError):
             reviews.decide(connection, 999, "rejected", "bob")
         decided = reviews.read_page(connection, "accepted", 10, 0)
     assert decided.total == 1
+    with engine.connect() as connection:
+        assert reviews.counts(connection) == reviews.QueueCounts(queued=1, decided=1)
     assert decided.items[0]["reviewer"] == "ann"
 
 

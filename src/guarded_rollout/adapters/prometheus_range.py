@@ -1,9 +1,9 @@
 """A range of time in a Prometheus as observations, by its HTTP API's `query_range`.
 
 The queries stand in a file: `{"candidate": {"total": PROMQL, "bad": PROMQL, "durations": PROMQL,
-"queue": PROMQL}, "baseline": {...}}`. All but `total` may be missing. Counters are asked for as
-they are, not as rates: what rose is counted here. Series are told apart by their label `instance`,
-buckets by `le`.
+"queue": PROMQL, "arrived": PROMQL, "left": PROMQL}, "baseline": {...}}`. All but `total` may be
+missing. Counters are asked for as they are, not as rates: what rose is counted here. Series are
+told apart by their label `instance`, buckets by `le`.
 """
 
 import json
@@ -20,7 +20,7 @@ from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, Reading
 
-_NUMBERS = ("total", "bad", "durations", "queue")
+_NUMBERS = ("total", "bad", "durations", "queue", "arrived", "left")
 _TIMEOUT = 30.0
 _MOST_BYTES = 64 * 1024 * 1024
 
@@ -81,12 +81,20 @@ def _arm(own: Mapping[str, Series], at: float) -> ArmSeen:
         buckets = {key: own.get(key, {}).get(name, {}).get(_key(at), {}) for key in _NUMBERS}
         if not any(buckets.values()):
             continue  # this replica was not there at that time
-        numbers = {key: buckets[key].get("") for key in ("bad", "total", "queue")}
+        numbers = {key: buckets[key].get("") for key in _NUMBERS if key != "durations"}
         bad = numbers["bad"]
         if bad is None and numbers["total"] is not None and "bad" in own:
             bad = 0.0  # a labelled counter does not exist before the first failure
         readings.append(
-            Reading(name, bad, numbers["total"], _histogram(buckets["durations"]), numbers["queue"])
+            Reading(
+                name,
+                bad,
+                numbers["total"],
+                _histogram(buckets["durations"]),
+                numbers["queue"],
+                arrived=numbers["arrived"],
+                left=numbers["left"],
+            )
         )
     return ArmSeen(healthy=None, replicas_alive=len(readings), readings=tuple(readings))
 

@@ -198,7 +198,9 @@ def _reading(text: str, names: MetricNames, instance: str) -> Reading:
     }
     found = read_samples(
         text,
-        {names.failures_counter, names.duration_histogram, buckets, names.queue_gauge} | custom,
+        {names.failures_counter, names.duration_histogram, buckets, names.queue_gauge}
+        | {names.queue_arrivals, names.queue_departures}
+        | custom,
     )
     if names.duration_histogram in found:  # declared under its own name, counted under another
         found.setdefault(buckets, [])
@@ -228,7 +230,14 @@ def _reading(text: str, names: MetricNames, instance: str) -> Reading:
             for gate in names.custom
             if (own := _custom(gate, found, instance)) is not None
         },
+        arrived=_counter(names.queue_arrivals, found),
+        left=_counter(names.queue_departures, found),
     )
+
+
+def _counter(name: str, found: Mapping[str, list[Sample]]) -> float | None:
+    """None where the release does not have it."""
+    return _sum(name, found[name]) if found.get(name) else None
 
 
 def _custom(gate: CustomGate, found: Mapping[str, list[Sample]], instance: str) -> Reading | None:

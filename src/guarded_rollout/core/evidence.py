@@ -154,6 +154,9 @@ def _verdict(watch: Watch, state: Evidence, gate: Gate, own: GateEvidence, now: 
     m = capital(own.process, rules, rising_shares(gate))
     against = excluded(own.process, falling_shares())
     counted = f"{own.candidate[0]} of {own.candidate[1]} in the candidate"
+    if gate.kind is Kind.QUEUE:
+        came, moved = own.candidate
+        counted = f"above {gate.limit:g} items {came} came and {moved - came} left"
     if gate.paired:
         counted += f", {own.baseline[0]} of {own.baseline[1]} in the baseline"
 

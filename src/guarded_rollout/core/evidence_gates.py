@@ -48,7 +48,7 @@ class Kind(StrEnum):
     Without a baseline: at most `limit` per replica and hour.
     """
     QUEUE = "queue"
-    """While the queue is above `limit` items it rises no more often than it falls."""
+    """While the queue is above `limit` items no more come than leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +210,12 @@ def _events(gate: Gate, rules: Rules, rise: Rise, *, hard: bool) -> Placed | str
 
 
 def _queue(gate: Gate, rules: Rules, rise: Rise, *, hard: bool) -> Placed | str:
-    before, rose, fell = rise.candidate
-    up, down = int(rose > 0), int(fell > 0)
-    idle = int(before <= gate.limit)
+    came, left, before = rise.candidate
+    short = before <= gate.limit
+    x, d = (0, 0) if short else (int(came), int(came + left))
     margin, multipliers = (rules.hard_margin, _HARD_RISING) if hard else (1.0, RISING)
-    bet = 0 if idle else up + down
-    rising = trials(up if bet else 0, bet, scaled(0.5, margin), multipliers)
-    x, d = (0, 1) if idle else (up, up + down)
-    falling = trials(x, d, scaled(0.5, rules.tolerated), FALLING)
+    rising = trials(x, d, scaled(0.5, margin), multipliers)
+    falling = trials(x, 1 if short else d, scaled(0.5, rules.tolerated), FALLING)
     return Placed(Bets(rising, (falling,)), (x, d), (0, 0), 0.0)
 
 

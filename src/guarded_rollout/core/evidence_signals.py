@@ -26,7 +26,7 @@ class Signal(StrEnum):
     EVENTS = "events"
     """What should not happen, counted by each replica; followed by one, a level."""
     QUEUE = "queue"
-    """The queue's length, a level."""
+    """What came to the queue, what left it; followed by its length, a level."""
 
 
 class Mark(NamedTuple):
@@ -91,10 +91,15 @@ def _events(arm: ArmSeen) -> Iterable[Mark]:
 
 
 def _queue(arm: ArmSeen) -> Iterable[Mark]:
-    """Replicas share one queue; the newest count is the highest while it grows."""
-    lengths = [it.queue for it in arm.readings if it.queue is not None and math.isfinite(it.queue)]
-    if lengths:
-        yield Mark("queue", (max(lengths),))
+    """Replicas share one queue: the newest reading is the one with the highest counts."""
+    read = [
+        (it.arrived, it.left, it.queue)
+        for it in arm.readings
+        if it.arrived is not None and it.left is not None and it.queue is not None
+    ]
+    finite = [counts for counts in read if all(map(math.isfinite, counts))]
+    if finite:
+        yield Mark("queue", max(finite, key=lambda counts: counts[:2]))
 
 
 _READ: dict[Signal, Callable[[ArmSeen], Iterable[Mark]]] = {
@@ -131,14 +136,15 @@ def difference(
 ) -> tuple[float, ...] | None:
     """Per replica, in the signal's own terms; None if a counter fell or contradicts another.
 
-    Restarts: how many, and the most replicas that were alive. Queue: its length before, how much
-    it rose, how much it fell. Histograms: per bucket instead of cumulative.
+    Restarts: how many, and the most replicas that were alive. Queue: what came, what left, and
+    its length before. Histograms: per bucket instead of cumulative.
     """
     if signal in ASKED:
         asked, bad = new[0] - old[0], new[1] - old[1]
         return (asked, bad) if 0 <= bad <= asked else None
     if signal is Signal.QUEUE:
-        return old[0], max(0.0, new[0] - old[0]), max(0.0, old[0] - new[0])
+        came, left = new[0] - old[0], new[1] - old[1]
+        return (came, left, old[2]) if came >= 0 and left >= 0 else None
     if signal not in COUNTED:
         return (new[0] - old[0], max(old[1], new[1], 1.0)) if new[0] >= old[0] else None
     rise = list(map(sub, new, old))

@@ -13,7 +13,7 @@ from guarded_rollout.core.evidence_gates import Gate, Kind, falling_shares
 from guarded_rollout.core.evidence_process import Rules, excluded
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.fact_text import minutes
-from guarded_rollout.core.gates import CustomKind
+from guarded_rollout.core.gates import QUEUE_GROWTH, CustomKind
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.suggestion import Suggestion
@@ -87,6 +87,7 @@ def lint(plan: Plan, recorded: Recorded, alphas: Sequence[str] = ()) -> Linted:
     _windows(plan, findings, notes)
     _traffic(plan, recorded, findings, notes)
     _alpha(plan, alphas, findings)
+    _growth(plan, findings)
     _stages(plan, findings)
     _dispersion(plan, recorded, findings, notes)
     return Linted(tuple(findings), tuple(notes))
@@ -255,6 +256,19 @@ def _alpha(plan: Plan, alphas: Sequence[str], findings: list[Finding]) -> None:
                 ALPHA,
                 f"the gates spend {spent:g} together, {rules.alpha:g} is promised",
                 "this is a fault of the tool: please report it with the file",
+            )
+        )
+
+
+def _growth(plan: Plan, findings: list[Finding]) -> None:
+    gates = plan.spec.environment.gates
+    if gates.growth is not None and gates.growth >= gates.queue.threshold:
+        findings.append(
+            Finding(
+                f"qualityGates.{QUEUE_GROWTH}.threshold",
+                f"it looks above {gates.growth:g} items, and {gates.queue.name} breaches above "
+                f"{gates.queue.threshold:g}",
+                "choose a limit below that, so that growth is seen before the queue is too long",
             )
         )
 

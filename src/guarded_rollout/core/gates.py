@@ -85,12 +85,15 @@ class QueueGate:
 COMPARED = "Compared"
 """How a gate that compares with the old version ends its name."""
 
+QUEUE_GROWTH = "queueGrowth"
+"""The gate on more items coming to the queue than leaving it."""
+
 GATE_NAMES = (
     "healthFailures",
     "extractionFailureRate",
     "p95HashTime",
     "lowConfidenceQueue",
-    "queueGrowth",
+    QUEUE_GROWTH,
     "userErrors",
     "restarts",
     "failuresCompared",
@@ -144,6 +147,7 @@ class Gates:
         evidence: what failures and durations are judged by; None: by their thresholds alone.
         restarts: how many per replica and hour are no fault.
         dispersion: how much more counts vary here than those of independent requests, at least 1.
+        growth: items above which the queue may not grow; None: growth is not judged.
         early: promote before the window's end, once every gate has excluded harm.
         custom: of the service's own metrics; evidence judges all but levels.
     """
@@ -157,6 +161,7 @@ class Gates:
     dispersion: float = 1.0
     early: bool = False
     custom: tuple[CustomGate, ...] = ()
+    growth: float | None = None
 
     def all(self) -> tuple[Gate, ...]:
         """In the order in which they are reported."""

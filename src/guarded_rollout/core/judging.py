@@ -15,7 +15,15 @@ from guarded_rollout.core.evidence import Evidence, Watch
 from guarded_rollout.core.evidence_gates import Gate, Kind
 from guarded_rollout.core.evidence_process import Dispersion
 from guarded_rollout.core.evidence_signals import Signal
-from guarded_rollout.core.gates import COMPARED, CustomGate, CustomKind, Gates, Verdict, judge
+from guarded_rollout.core.gates import (
+    COMPARED,
+    QUEUE_GROWTH,
+    CustomGate,
+    CustomKind,
+    Gates,
+    Verdict,
+    judge,
+)
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.series import Observation, Series
 
@@ -152,7 +160,26 @@ def _limits(gates: Gates) -> tuple[Gate, ...]:
             paired=False,
             strict=False,
         ),
+        *_growth(gates),
         *(_limit(own, errors) for own in gates.custom if own.kind is not CustomKind.LEVEL),
+    )
+
+
+def _growth(gates: Gates) -> tuple[Gate, ...]:
+    """Of the queue that all replicas of both versions share: nobody to compare with."""
+    if gates.growth is None:
+        return ()
+    return (
+        Gate(
+            QUEUE_GROWTH,
+            Kind.QUEUE,
+            Signal.QUEUE,
+            limit=gates.growth,
+            weight=0.5,
+            paired=False,
+            dispersion=Dispersion(gates.dispersion),
+            strict=False,
+        ),
     )
 
 

@@ -29,6 +29,7 @@ class Histogram:
 class Reading:
     """One scrape of one replica's metrics. None: the source did not give that number.
 
+    `arrived`, `left`: what ever came to the queue and left it, in all replicas together.
     `custom`: by the gate's name, each as a reading of its own. `queue` is then any level.
     """
 
@@ -38,6 +39,8 @@ class Reading:
     durations: Histogram | None = None
     queue: float | None = None
     custom: Mapping[str, "Reading"] = field(default_factory=dict)
+    arrived: float | None = None
+    left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

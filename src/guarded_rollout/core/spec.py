@@ -72,6 +72,8 @@ class MetricNames:
         failures_label: `label=value` of the bad ones.
         duration_histogram: a histogram in seconds.
         queue_gauge: a gauge: items that wait for a person.
+        queue_arrivals, queue_departures: counters: items that ever came to that queue, and that
+            left it, the same from every replica; empty: the service has none.
         custom: gates on metrics of the service's own, with the thresholds it is shipped with.
     """
 
@@ -80,6 +82,8 @@ class MetricNames:
     duration_histogram: str
     queue_gauge: str
     custom: tuple[CustomGate, ...] = ()
+    queue_arrivals: str = ""
+    queue_departures: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ async def _check_database(service: Service) -> tuple[Check, Check]:
     try:
         async with asyncio.timeout(DATABASE_LIMIT_S):
             revision = await service.read(_read)
-            length = await service.queue_length()
+            length = (await service.queue()).length
     except TimeoutError:
         unknown = Check("WARNING", "unknown")
         return Check("CRITICAL", f"no answer in {DATABASE_LIMIT_S:g} s"), unknown

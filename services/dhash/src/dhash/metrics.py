@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from dhash import __version__
 from dhash.processes import ProcessFacts
+from dhash.reviews import QueueCounts
 
 # One more series for each series, which says nothing that process_start_time does not.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -127,19 +128,19 @@ class Metrics:
             stable_fraction=found.get("dhash_stable_bits_fraction_sum", 0.0),
         )
 
-    def render(self, release: str, queue_length: int | None, process: ProcessFacts) -> bytes:
-        """Prometheus' text format. A queue length that is unknown is left out, never zero."""
+    def render(self, release: str, queue: QueueCounts | None, process: ProcessFacts) -> bytes:
+        """Prometheus' text format. A queue that is unknown is left out, never zero."""
         present = CollectorRegistry()
-        present.register(_Present(release, queue_length, process))
+        present.register(_Present(release, queue, process))
         return generate_latest(self._counts) + generate_latest(present)
 
 
 class _Present(Collector):
     """What is true at the moment of the scrape, whichever worker answers it."""
 
-    def __init__(self, release: str, queue_length: int | None, process: ProcessFacts) -> None:
+    def __init__(self, release: str, queue: QueueCounts | None, process: ProcessFacts) -> None:
         self._release = release
-        self._queue_length = queue_length
+        self._queue = queue
         self._process = process
 
     def collect(self) -> Iterator[Metric]:
@@ -148,11 +149,21 @@ class _Present(Collector):
         )
         build.add_metric([__version__, self._release], 1)
         yield build
-        if self._queue_length is not None:
+        if self._queue is not None:
             yield GaugeMetricFamily(
                 "dhash_low_confidence_queue_length",
                 "Matches that wait for a person.",
-                value=self._queue_length,
+                value=self._queue.length,
+            )
+            yield CounterMetricFamily(
+                "dhash_low_confidence_queued",
+                "Matches that ever came to the queue, whichever process put them there.",
+                value=self._queue.queued,
+            )
+            yield CounterMetricFamily(
+                "dhash_low_confidence_decided",
+                "Matches of the queue that a person has decided.",
+                value=self._queue.decided,
             )
         yield GaugeMetricFamily(
             "process_resident_memory_bytes",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, case, func, select, update
 
 from dhash.clock import utc_text
 from dhash.database import Connection, insert_into
@@ -92,10 +92,23 @@ def pair_key(one: int, other: int) -> str:
     return f"{min(one, other)}-{max(one, other)}"
 
 
-def length(connection: Connection) -> int:
-    """How many matches nobody has decided yet."""
-    query = select(func.count()).select_from(reviews).where(reviews.c.status == "pending")
-    return connection.execute(query).scalar_one()
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """Of the whole queue since it is there: matches that came, and those that were decided."""
+
+    queued: int
+    decided: int
+
+    @property
+    def length(self) -> int:
+        """How many matches nobody has decided yet."""
+        return self.queued - self.decided
+
+
+def counts(connection: Connection) -> QueueCounts:
+    """Both at one moment."""
+    decided = func.count(case((reviews.c.status != "pending", 1)))
+    return QueueCounts(*connection.execute(select(func.count(), decided)).one())
 
 
 def read_page(connection: Connection, status: str, limit: int, after: int) -> Page:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 HASH_THREADS = 2
 """More threads than processors only wait for each other, and for memory."""
-QUEUE_LENGTH_CACHE_S = 1.0
+QUEUE_CACHE_S = 1.0
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Service:
         default_factory=lambda: ThreadPoolExecutor(READERS, "database-read")
     )
     _writers: ThreadPoolExecutor = field(init=False)
-    _queue_length: tuple[float, int] | None = None
+    _queue: tuple[float, reviews.QueueCounts] | None = None
 
     def __post_init__(self) -> None:
         # SQLite has one writer at a time: waiting in our line is fair, waiting for its lock is
@@ -103,12 +103,12 @@ class Service:
 
         return await self._run(self._readers, work)
 
-    async def queue_length(self) -> int:
-        """Matches that wait for a person; at most one second old."""
+    async def queue(self) -> reviews.QueueCounts:
+        """Matches that came to the queue and left it; at most one second old."""
         now = elapsed()
-        if self._queue_length is None or now - self._queue_length[0] > QUEUE_LENGTH_CACHE_S:
-            self._queue_length = (now, await self.read(reviews.length))
-        return self._queue_length[1]
+        if self._queue is None or now - self._queue[0] > QUEUE_CACHE_S:
+            self._queue = (now, await self.read(reviews.counts))
+        return self._queue[1]
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[Engine], T]) -> T:
         loop = asyncio.get_running_loop()

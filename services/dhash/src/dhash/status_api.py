@@ -12,6 +12,7 @@ from dhash.errors import ServiceError
 from dhash.health import build_health
 from dhash.integrity import build_integrity
 from dhash.processes import read_processes
+from dhash.reviews import QueueCounts
 from dhash.service import Service
 from dhash.windows import (
     FAILURE_WINDOW_S,
@@ -53,7 +54,7 @@ async def get_metrics(request: Request) -> Response:
     """Prometheus' text format."""
     service: Service = request.app.state.service
     text = service.metrics.render(
-        service.settings.release, await _queue_length(service), read_processes(service.root_pid)
+        service.settings.release, await _queue(service), read_processes(service.root_pid)
     )
     return Response(text, media_type=_TEXT_FORMAT)
 
@@ -67,6 +68,7 @@ async def get_dhash_metrics(request: Request) -> JSONResponse:
     moment, now = elapsed(), service.metrics.totals()
     recent = service.history.before(moment, FAILURE_WINDOW_S)
     hashed = service.history.before(moment, HASH_WINDOW_S)
+    queue = await _queue(service)
     return JSONResponse(
         {
             "version": __version__,
@@ -87,7 +89,9 @@ async def get_dhash_metrics(request: Request) -> JSONResponse:
             "p95_hash_seconds": quantile_seconds(now, hashed, 0.95),
             "hash_window_seconds": HASH_WINDOW_S,
             "hashes_in_window": now.hashes - hashed.hashes,
-            "low_confidence_queue_length": await _queue_length(service),
+            "low_confidence_queue_length": queue.length if queue else None,
+            "low_confidence_queued_total": queue.queued if queue else None,
+            "low_confidence_decided_total": queue.decided if queue else None,
             "matches_total": now.matches,
             "mean_confidence_fraction": now.match_confidence / now.matches if now.matches else None,
             "mean_stable_bits_fraction": now.stable_fraction / now.hashes if now.hashes else None,
@@ -96,8 +100,8 @@ async def get_dhash_metrics(request: Request) -> JSONResponse:
     )
 
 
-async def _queue_length(service: Service) -> int | None:
+async def _queue(service: Service) -> QueueCounts | None:
     try:
-        return await service.queue_length()
+        return await service.queue()
     except ServiceError:
         return None

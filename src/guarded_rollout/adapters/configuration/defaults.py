@@ -23,7 +23,7 @@ _MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the gates file says about one environment."""
+    """What the gates file says about one environment. `growth`: of the queue, above so many."""
 
     gates: Gates
     schedule: Schedule
@@ -31,6 +31,7 @@ class Policy:
     unknown: AtTheEnd
     extend_seconds: float
     custom: Mapping[str, Value] = field(default_factory=dict)
+    growth: Value | None = None
 
 
 _THRESHOLDS: Mapping[str, Policy] = MappingProxyType(

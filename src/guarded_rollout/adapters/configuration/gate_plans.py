@@ -15,18 +15,17 @@ from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.adapters.configuration.located import Place, Value
 from guarded_rollout.adapters.configuration.spec import (
     ROLLOUT_FILE,
-    custom_gates,
+    metric_names,
     together,
-    with_custom,
+    with_metrics,
 )
 from guarded_rollout.adapters.configuration.spelling import camel
 from guarded_rollout.adapters.configuration.toml_file import read_toml
 from guarded_rollout.core.gate_lint import CUSTOM, STAGES
-from guarded_rollout.core.gates import CustomGate
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.sample_deploy import sample_deploy
-from guarded_rollout.core.spec import EVERYBODY, WatchPolicy
+from guarded_rollout.core.spec import EVERYBODY, MetricNames, WatchPolicy
 
 T = TypeVar("T")
 
@@ -79,9 +78,9 @@ def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) 
     shown = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     sites: Value | None = None
     metrics: Value | None = None
-    custom: tuple[CustomGate, ...] = ()
+    names_of: MetricNames | None = None
     if (root / ROLLOUT_FILE).exists():
-        custom = _attempt(problems, lambda: custom_gates(root)) or ()
+        names_of = _attempt(problems, lambda: metric_names(root))
     if (root / ROLLOUT_FILE).exists() and not problems:
         toml = read_toml(root / ROLLOUT_FILE, ROLLOUT_FILE)
         sites = _below(toml, ["environments"])
@@ -96,7 +95,8 @@ def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) 
         raise together(problems)
     if path.exists():
         written = read_json(path, shown)
-    policies = {name: with_custom(policies[name], custom, name) for name in names}
+    if names_of is not None:
+        policies = {name: with_metrics(policies[name], names_of, name) for name in names}
     plans = {name: _plan(name, policies[name], read.get(name)) for name in names}
     return GatePlans(plans, shown, written, sites, metrics)
 

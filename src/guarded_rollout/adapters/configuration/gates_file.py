@@ -20,6 +20,7 @@ from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.adapters.configuration.located import Value, given, same, suggestion
 from guarded_rollout.adapters.configuration.spelling import camel
 from guarded_rollout.core.gates import (
+    QUEUE_GROWTH,
     DurationGate,
     FailureRateGate,
     Gates,
@@ -31,7 +32,13 @@ from guarded_rollout.core.spec import AtTheEnd
 
 GATES_FILE = "quality-gates-config.json"
 
-_GATES = ("healthFailures", "extractionFailureRate", "p95HashTime", "lowConfidenceQueue")
+_GATES = (
+    "healthFailures",
+    "extractionFailureRate",
+    "p95HashTime",
+    "lowConfidenceQueue",
+    QUEUE_GROWTH,
+)
 _POLICY = (
     "qualityGates",
     "autoRollback",
@@ -91,6 +98,7 @@ def _policy(value: Value, common: Gatherings, base: Policy) -> Policy:
             fields.get("extendMinutes"), lambda at: at.minutes(zero=True), base.extend_seconds
         ),
         custom={**base.custom, **given(fields.get("custom"), Value.any_table, {})},
+        growth=_limit(found.get(QUEUE_GROWTH)).get("threshold", base.growth),
     )
 
 

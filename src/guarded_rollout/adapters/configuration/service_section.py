@@ -29,7 +29,8 @@ def read_service(value: Value, root: Path) -> Service:
         optional=("migrations", "env", "ready_within", "drain_within"),
     )
     metrics = fields["metrics"].table(
-        required=("failures", "durations", "queue"), optional=("path", "custom")
+        required=("failures", "durations", "queue"),
+        optional=("path", "custom", *_QUEUE_COUNTERS),
     )
     migrations = fields.get("migrations")
     return Service(
@@ -112,14 +113,24 @@ def _url_path(value: Value) -> str:
     return text
 
 
+_QUEUE_COUNTERS = ("queue_arrivals", "queue_departures")
+
+
 def _metric_names(fields: dict[str, Value]) -> MetricNames:
     counter, label = counter_with_label(fields["failures"])
+    said = [fields[key] for key in _QUEUE_COUNTERS if key in fields]
+    if len(said) == 1:
+        raise said[0].problem(
+            "says half of how the queue moves", f"give both {' and '.join(_QUEUE_COUNTERS)}"
+        )
     return MetricNames(
         failures_counter=counter,
         failures_label=label,
         duration_histogram=metric(fields["durations"]),
         queue_gauge=metric(fields["queue"]),
         custom=given(fields.get("custom"), read_custom, ()),
+        queue_arrivals=given(fields.get("queue_arrivals"), metric, ""),
+        queue_departures=given(fields.get("queue_departures"), metric, ""),
     )
 
 

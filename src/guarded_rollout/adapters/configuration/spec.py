@@ -22,10 +22,17 @@ from guarded_rollout.adapters.configuration.located import Value, suggestion
 from guarded_rollout.adapters.configuration.notify_section import read_notify
 from guarded_rollout.adapters.configuration.service_section import read_service
 from guarded_rollout.adapters.configuration.toml_file import read_toml
-from guarded_rollout.core.gates import CustomGate, CustomKind, Gates
+from guarded_rollout.core.gates import CustomKind, Gates
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.schedule import Schedule
-from guarded_rollout.core.spec import DatabaseAddress, Environment, Service, Spec, WatchPolicy
+from guarded_rollout.core.spec import (
+    DatabaseAddress,
+    Environment,
+    MetricNames,
+    Service,
+    Spec,
+    WatchPolicy,
+)
 
 T = TypeVar("T")
 
@@ -38,9 +45,9 @@ def environments(root: Path) -> tuple[str, ...]:
     return tuple(_rollout(root)[1])
 
 
-def custom_gates(root: Path) -> tuple[CustomGate, ...]:
-    """The gates on the service's own metrics; every mistake of rollout.toml is found."""
-    return _rollout(root)[0].metrics.custom
+def metric_names(root: Path) -> MetricNames:
+    """The service's metrics; every mistake of rollout.toml is found."""
+    return _rollout(root)[0].metrics
 
 
 def load_spec(
@@ -84,7 +91,7 @@ def load_spec(
     files = attempt(lambda: _config_files(root, service.name, site, gates_path), no_files)
     if problems:
         raise together(problems)
-    policy = with_custom(policy, service.metrics.custom, site.name)
+    policy = with_metrics(policy, service.metrics, site.name)
     warnings = list(conf.warnings)
     if not gates_path.exists():
         warnings.append(f"{GATES_FILE} does not exist: the built-in limits are used")
@@ -235,9 +242,9 @@ def _contradictions(
     ]
 
 
-def with_custom(policy: Policy, own: tuple[CustomGate, ...], environment: str) -> Policy:
-    """The gates on the service's own metrics, with the environment's thresholds."""
-    custom = with_thresholds(own, policy.custom)
+def with_metrics(policy: Policy, metrics: MetricNames, environment: str) -> Policy:
+    """The gates that need metrics which not every service has, with the environment's limits."""
+    custom = with_thresholds(metrics.custom, policy.custom)
     noisy = [gate.name for gate in custom if gate.kind is not CustomKind.LEVEL]
     if noisy and policy.gates.evidence is None:
         raise BadInput(
@@ -245,7 +252,25 @@ def with_custom(policy: Policy, own: tuple[CustomGate, ...], environment: str) -
             f"evidence only, and thresholds judge {environment}",
             f'take "judge": "thresholds" out of environments.{environment} in {GATES_FILE}',
         )
-    return replace(policy, gates=replace(policy.gates, custom=custom))
+    growth = _growth(policy, metrics)
+    return replace(policy, gates=replace(policy.gates, custom=custom, growth=growth))
+
+
+def _growth(policy: Policy, metrics: MetricNames) -> float | None:
+    """Above so many items the queue may not grow; half of its own limit unless it is said."""
+    said, weighed = policy.growth, policy.gates.evidence is not None
+    if said is None:
+        return policy.gates.queue.threshold / 2.0 if metrics.queue_arrivals and weighed else None
+    if not metrics.queue_arrivals:
+        raise said.problem(
+            f"{ROLLOUT_FILE} does not say what comes to the queue and what leaves it",
+            "give queue_arrivals and queue_departures in its [service.metrics]",
+        )
+    if not weighed:
+        raise said.problem(
+            "is weighed as evidence, and thresholds judge here", 'take "judge": "thresholds" out'
+        )
+    return said.number(0, 1_000_000_000, "items")
 
 
 def _window_warnings(gates: Gates, schedule: Schedule) -> tuple[str, ...]:
