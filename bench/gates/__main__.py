@@ -54,7 +54,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--parameters", type=Path, default=PUBLIC, help="seeds and ranges, TOML")
     parser.add_argument("--runs", type=int, help="of alarms (10000), delays (100), speed (5)")
     parser.add_argument("--only", nargs="*", default=[], help="families, or kinds of alarms")
@@ -62,7 +62,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--write", type=Path, help="folder for the streams of `corpus`")
     parser.add_argument("--from", type=Path, nargs="*", default=[], dest="files", help="of `table`")
     parser.add_argument("--json", action="store_true")
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
+    return asked
 
 
 def _known(parameters: Parameters, asked: argparse.Namespace) -> None:
