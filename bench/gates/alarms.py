@@ -51,7 +51,8 @@ def _split(scene: Scene) -> Split:
 
 def _rate(scene: Scene, rng: random.Random) -> Case:
     gate = replace(FAILURES, kind=Kind.RATE, limit=scene.failures, paired=False)
-    return gate, LIGHT, single.failed(rng, _split(scene), scene.failures, scene.failures)
+    split = Split(scene.requests * scene.share, 1.0, scene.scrape, scene.window)
+    return gate, LIGHT, single.failed(rng, split, scene.failures, scene.failures)
 
 
 def _quantile(scene: Scene, rng: random.Random) -> Case:
@@ -67,7 +68,8 @@ def _quantile(scene: Scene, rng: random.Random) -> Case:
         quantile=below[at],
         paired=False,
     )
-    return gate, LIGHT, single.fallen(rng, _split(scene), parts, parts)
+    split = Split(scene.requests * scene.share, 1.0, scene.scrape, scene.window)
+    return gate, LIGHT, single.fallen(rng, split, parts, parts)
 
 
 def _failures(scene: Scene, rng: random.Random) -> Case:

@@ -7,10 +7,11 @@ well as PromQL's `increase` does: no peer loses because of how its numbers are r
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from product import phi
+from product import noise_of
 from scenes import BOUNDS
 from streams import Rollout, Seen
 
+from guarded_rollout.core.calibration import Noise
 from guarded_rollout.core.evidence_counters import UNSEEN, follow
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.series import ArmSeen, Observation
@@ -64,16 +65,16 @@ def polls(seen: Seen) -> tuple[Poll, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a peer knows of a rollout: the A/A period's polls, the watch's, and φ."""
+    """What a peer knows of a rollout: the A/A period's polls and noise, and the watch's polls."""
 
     aa: tuple[Poll, ...]
     watch: tuple[Poll, ...]
-    phi: float
+    noise: tuple[Noise, ...]
 
 
 def measured(rollout: Rollout) -> Measured:
     """Everything read once, for all peers."""
-    return Measured(polls(rollout.aa), polls(rollout.seen), phi(rollout.aa))
+    return Measured(polls(rollout.aa), polls(rollout.seen), noise_of(rollout.aa))
 
 
 def between(

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from counts import Counts, Measured, Poll, between
-from parameters import PeerRules
-from product import Said
+from parameters import HARMS, PeerRules
+from product import Said, phi
 
 from guarded_rollout.core.evidence_bets import scaled
 from guarded_rollout.core.evidence_process import ROBUST
@@ -80,7 +80,8 @@ def repeated_z(known: Measured, rules: PeerRules) -> Said:
 
     Of failures, and of requests slower than what a tenth of the A/A period's were.
     """
-    spread, critical = math.sqrt(known.phi), _quantile(rules.error)
+    critical = _quantile(rules.error)
+    spreads = [math.sqrt(phi(known.noise, harm)) for harm in HARMS]
     calm, _ = between(known.aa, 0.0, math.inf)
     slow = _slowest_tenth(calm or Counts())
     ours, theirs = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
@@ -91,7 +92,8 @@ def repeated_z(known: Measured, rules: PeerRules) -> Said:
             sums[0] += counts.asked
             sums[1] += counts.failed
             sums[2] += sum(counts.buckets[slow:])
-        if any(_z(ours, theirs, which) / spread > critical for which in (1, 2)):
+        z = (_z(ours, theirs, which) for which in (1, 2))
+        if any(one / spread > critical for one, spread in zip(z, spreads, strict=True)):
             return Said(poll.elapsed)
     return Said(None)
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from streams import Rollout, Seen
 
 from guarded_rollout.adapters.configuration.evidence_section import scaled
-from guarded_rollout.core.evidence_bets import Table
-from guarded_rollout.core.evidence_counters import UNSEEN, follow
-from guarded_rollout.core.evidence_dispersion import from_tables
-from guarded_rollout.core.evidence_process import LIGHT, ROBUST, Rules
+from guarded_rollout.core.calibration import Noise, calibrated
+from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.gate_history import judged_anew
 from guarded_rollout.core.gates import DurationGate, FailureRateGate, Gates, HealthGate, QueueGate
@@ -32,14 +30,11 @@ class Said:
     held: float | None = None
 
 
-def robust(rollout: Rollout, dispersion: float) -> Said:
-    """As it is shipped, with φ from the A/A period."""
-    return _judged(rollout, ROBUST, dispersion)
-
-
-def light(rollout: Rollout) -> Said:
-    """Without margin, cap, grace and φ: for independent requests only."""
-    return _judged(rollout, LIGHT, 1.0)
+def ours(rollout: Rollout, noise: tuple[Noise, ...]) -> Said:
+    """As it is shipped (ROBUST), with φ from the A/A period."""
+    plan = _plan(rollout, DOCUMENTS)
+    rules = scaled(ROBUST, plan.spec.environment.watch.schedule)
+    return _replayed(_plan(rollout, replace(DOCUMENTS, evidence=rules)), rollout.seen, noise)
 
 
 def documents(rollout: Rollout) -> Said:
@@ -60,24 +55,15 @@ def suggested(rollout: Rollout) -> Said:
     return _thresholds(rollout, gates)
 
 
-def phi(aa: Seen) -> float:
-    """The dispersion of two equal arms."""
-    track, tables, seconds = UNSEEN, [], 0.0
-    for seen, _ in aa:
-        track, rise = follow(track, seen, Signal.REQUESTS, paired=True)
-        if isinstance(rise, str) or rise.baseline is None:
-            continue
-        (n, x), (m, y) = rise.candidate, rise.baseline
-        tables.append(Table(int(x), int(n), int(y), int(m)))
-        seconds += rise.seconds
-    return from_tables(tables, seconds).factor
+def noise_of(aa: Seen) -> tuple[Noise, ...]:
+    """What the product measures in the A/A period."""
+    return calibrated(tuple(seen for seen, _ in aa))
 
 
-def _judged(rollout: Rollout, rules: Rules, dispersion: float) -> Said:
-    gates = replace(DOCUMENTS, evidence=rules, dispersion=dispersion)
-    plan = _plan(rollout, gates)
-    gates = replace(gates, evidence=scaled(rules, plan.spec.environment.watch.schedule))
-    return _replayed(_plan(rollout, gates), rollout.seen)
+def phi(noise: tuple[Noise, ...], harm: str) -> float:
+    """The dispersion that weighs on what this harm is seen by."""
+    signal = Signal.DURATIONS if harm == "latency" else Signal.REQUESTS
+    return next((one.factor for one in noise if one.signal is signal), 1.0)
 
 
 def _thresholds(rollout: Rollout, gates: Gates) -> Said:
@@ -97,9 +83,9 @@ def _plan(rollout: Rollout, gates: Gates) -> Plan:
     return sample_deploy("simulated", gates, policy, (*stages, EVERYBODY))
 
 
-def _replayed(plan: Plan, seen: Seen) -> Said:
+def _replayed(plan: Plan, seen: Seen, noise: tuple[Noise, ...] = ()) -> Said:
     """A hold goes on watching, so what blames the candidate later still rolls back."""
-    fired = [one for one in judged_anew(plan, seen).fired if one.at is not None]
+    fired = [one for one in judged_anew(plan, seen, noise).fired if one.at is not None]
     back = [one.at for one in fired if one.at is not None and one.verdict.blames]
     held = [one.at for one in fired if one.at is not None and not one.verdict.blames]
     return Said(min(back, default=None), min(held, default=None))

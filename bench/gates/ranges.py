@@ -42,7 +42,8 @@ def _log(low: float, high: float, least: float, most: float, unit: str) -> Field
 FIELDS = {
     # the watch
     "window": _field(1800, 1800, 60, 86400, "seconds"),
-    "aa": _field(1800, 1800, 60, 86400, "seconds"),
+    "aa": _field(1800, 1800, 10, 86400, "seconds"),
+    "aa_scrape": _field(10, 10, 0.5, 300, "seconds"),
     "scrape": _field(10, 10, 1, 300, "seconds"),
     # the traffic
     "requests": _log(20, 150, 0.01, 100000, "per second"),

@@ -21,8 +21,7 @@ from guarded_rollout.core.evidence_process import ROBUST
 
 Judge = Callable[[Rollout, Measured, PeerRules], Said]
 JUDGES: Mapping[str, Judge] = {
-    "ours": lambda rollout, known, _: product.robust(rollout, known.phi),
-    "ours, LIGHT": lambda rollout, _, __: product.light(rollout),
+    "ours": lambda rollout, known, _: product.ours(rollout, known.noise),
     "documents": lambda rollout, _, __: product.documents(rollout),
     "documents, suggested limits": lambda rollout, _, __: product.suggested(rollout),
     "Argo": lambda _, known, rules: peers.argo(known, rules),
@@ -81,7 +80,7 @@ def rows(scene: Scene, seed: str, rules: PeerRules) -> list[Row]:
     """One rollout under every judge."""
     rollout = recorded(scene, seed)
     known = measured(rollout)
-    bound = bounds.seconds(scene, ROBUST.margin, known.phi)
+    bound = bounds.seconds(scene, ROBUST.margin, product.phi(known.noise, scene.harm))
     onset = scene.onset if scene.harm else 0.0
     found = []
     for name, judge in JUDGES.items():

@@ -53,7 +53,7 @@ def rollouts(parameters: Parameters) -> Iterator[Scene]:
 def recorded(scene: Scene, seed: str) -> Rollout:
     """The scene's stream. The same arguments give the same bytes."""
     own = f"{seed}/{scene.family}/{scene.label}/{scene.number}"
-    calm = replace(scene, harm="", drawn={**scene.drawn, **_CALM, "window": scene.aa})
+    calm = replace(scene, harm="", drawn={**scene.drawn, **_CALM, **_times(scene)})
     aa, _ = _stream(calm, random.Random(f"{own}/aa"))
     seen, truth = _stream(scene, random.Random(f"{own}/watch"))
     return Rollout(scene, aa, seen, truth)
@@ -86,6 +86,10 @@ _CALM = {
     "steps": 0.0,
 }
 """What an A/A period does not know: whatever comes once."""
+
+
+def _times(scene: Scene) -> dict[str, float]:
+    return {"window": scene.aa, "scrape": scene.aa_scrape}
 
 
 class _Replica:

@@ -9,7 +9,7 @@ from alarms import CASES, alarm
 from counts import measured
 from parameters import KINDS, PUBLIC, Family, PeerRules, read
 from peers import mann_whitney
-from product import phi
+from product import noise_of, phi
 from ranges import FIELDS, Range
 from scenes import drawn
 from scores import JUDGES, Row, added, rows
@@ -96,9 +96,12 @@ def test_the_bound_of_a_step_is_the_formula():
 
 def test_phi_is_one_without_noise_and_more_with_it():
     """It is what all judges know of the A/A period."""
-    assert phi(recorded(scene(regressed=False), "3").aa) == 1.0
+    quiet = noise_of(recorded(scene(regressed=False), "3").aa)
+    assert phi(quiet, "failures") == phi(quiet, "latency") == 1.0
     noisy = scene(regressed=False, noise=0.5, noise_seconds=60.0, failures=0.02)
-    assert phi(recorded(noisy, "3").aa) > 2.0
+    found = noise_of(recorded(noisy, "3").aa)
+    assert phi(found, "failures") > 2.0
+    assert phi(found, "latency") == 1.0
 
 
 def test_mann_whitney_is_the_normal_approximation_with_ties():

@@ -65,7 +65,7 @@ def test_the_mean_of_the_capital_never_grows(grace, dispersion, cap):
 def test_the_cap_bounds_what_one_poll_can_do():
     """A burst in one poll cannot roll back by itself."""
     rules = replace(ROBUST, grace=0.0)
-    assert capital(after(rules, [HUGE]), rules, RISING_SHARES) < math.exp(2.3) + 1
+    assert capital(after(rules, [HUGE]), rules, RISING_SHARES) < math.exp(3.0) + 1
     assert capital(after(rules, [HUGE] * 4), rules, RISING_SHARES) >= 100
     bare = replace(rules, cap=None)
     assert capital(after(bare, [HUGE]), bare, RISING_SHARES) >= 100

@@ -27,6 +27,9 @@ from guarded_rollout.core.evidence_signals import Signal
 
 _HARD_RISING = (1.6, 5.0)
 
+_COLD = 4.0
+"""Inside the grace durations may differ by so many times the hard margin: caches are cold."""
+
 _RICH = 30
 """n·m/(n + m) from which on a poll is rich."""
 
@@ -166,7 +169,7 @@ def _latency(
     plan = profiles.plan(learned, rules.margin, failures=gate.signal is Signal.OUTCOMES)
     ours, theirs = _grouped(rise.candidate, plan), _grouped(rise.baseline, plan)
     if hard:
-        rising = histograms(ours, theirs, rules.hard_margin, plan.hard)
+        rising = histograms(ours, theirs, _COLD * rules.hard_margin, plan.hard)
     else:
         rising = histograms(ours, theirs, rules.margin, plan.profiles)
     # Where a poll holds many requests, the rows take turns: harm is excluded soon all the same.

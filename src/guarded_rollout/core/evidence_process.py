@@ -59,12 +59,12 @@ class Rules:
     beta: float = 0.05
     margin: float = 1.25
     tolerated: float = 2.0
-    cap: float | None = 2.3
+    cap: float | None = 3.0
     grace: float = 60.0
     hard_margin: float = 8.0
     hard_share: float = 0.2
     at_once: float = 0.5
-    scale: float = 1800.0
+    scale: float = 600.0
     calibrate: float = 120.0
     bake: float = 300.0
     stale: float = 60.0
