@@ -25,8 +25,10 @@ import scores
 import speed
 import streams
 import tables
-from parameters import KINDS, PUBLIC, BadInput, Parameters, read
+from parameters import KINDS, PUBLIC, Parameters, read
 from scenes import Scene
+
+from guarded_rollout.core.problems import BadInput
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

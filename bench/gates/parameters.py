@@ -22,7 +22,6 @@ from ranges import FIELDS, Range
 
 from guarded_rollout.adapters.configuration.located import Value, given
 from guarded_rollout.adapters.configuration.toml_file import read_toml
-from guarded_rollout.core.problems import BadInput
 
 PUBLIC = Path(__file__).with_name("parameters.toml")
 HARMS: tuple[str, ...] = ("failures", "latency")
@@ -145,6 +144,3 @@ def _peers(value: Value) -> PeerRules:
             for name, at in said.items()
         }
     )
-
-
-__all__ = ["HARMS", "KINDS", "PUBLIC", "BadInput", "Family", "Parameters", "PeerRules", "read"]
