@@ -62,6 +62,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="families, or kinds of alarms")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", type=Path, help="folder for the streams of `corpus`")
+    parser.add_argument(
+        "--rows", type=Path, help="of `score`: keeps what is judged here, goes on from there"
+    )
     parser.add_argument("--from", type=Path, nargs="*", default=[], dest="files", help="of `table`")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(argv)
@@ -95,8 +98,18 @@ def _corpus(parameters: Parameters, asked: argparse.Namespace) -> list[dict[str,
 
 def _score(parameters: Parameters, asked: argparse.Namespace) -> dict[str, Any]:
     judge = partial(scores.rows, seed=parameters.seed, rules=parameters.peers)
-    judged = _each(judge, _scenes(parameters, asked), asked.processes)
-    return scores.board([row for rows in judged for row in rows])
+    found = [] if asked.rows is None else scores.kept(asked.rows)
+    known = {(row.family, row.label, row.number) for row in found}
+    scenes = [
+        scene
+        for scene in _scenes(parameters, asked)
+        if (scene.family, scene.label, scene.number) not in known
+    ]
+    for rows in _each(judge, scenes, asked.processes):
+        found += rows
+        if asked.rows is not None:
+            scores.keep(asked.rows, rows)
+    return scores.board(found)
 
 
 def _alarms(parameters: Parameters, asked: argparse.Namespace) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Who rolled back what, and when: a row for each rollout and judge, added up by family."""
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -39,6 +41,7 @@ class Row:
     """
 
     family: str
+    number: int
     harm: str
     judge: str
     left: float
@@ -47,6 +50,11 @@ class Row:
     back: float | None
     held: float | None
     harmed: float
+
+    @property
+    def label(self) -> str:
+        """As its scene's."""
+        return "regressed" if self.harm else "healthy"
 
     @property
     def false(self) -> bool:
@@ -90,6 +98,7 @@ def rows(scene: Scene, seed: str, rules: PeerRules) -> list[Row]:
         found.append(
             Row(
                 scene.family,
+                scene.number,
                 scene.harm,
                 name,
                 scene.window - onset,
@@ -101,6 +110,20 @@ def rows(scene: Scene, seed: str, rules: PeerRules) -> list[Row]:
             )
         )
     return found
+
+
+def keep(file: Path, more: Sequence[Row]) -> None:
+    """Rows as JSON lines, at the end of the file."""
+    with file.open("a") as out:
+        out.writelines(json.dumps(asdict(row)) + "\n" for row in more)
+
+
+def kept(file: Path) -> list[Row]:
+    """The rows of an earlier run with the same parameters; a rollout is judged by all or none."""
+    if not file.exists():
+        return []
+    found = [Row(**json.loads(line)) for line in file.read_text().splitlines()]
+    return found[: len(found) - len(found) % len(JUDGES)]
 
 
 def added(found: Sequence[Row]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from peers import mann_whitney
 from product import noise_of, phi
 from ranges import FIELDS, Range
 from scenes import drawn
-from scores import JUDGES, Row, added, rows
+from scores import JUDGES, Row, added, keep, kept, rows
 from streams import recorded
 
 from guarded_rollout.core.information import compared, seconds_at_least
@@ -70,15 +70,25 @@ def test_one_rollout_gives_a_row_for_each_judge():
     assert all(row.found and not row.false and not row.missed for row in found.values())
 
 
+def test_rows_are_kept_and_read_back(tmp_path):
+    """So a run that was cut off goes on; a rollout that was cut off is judged anew."""
+    file = tmp_path / "rows"
+    assert kept(file) == []
+    found = rows(scene(regressed=False, window=120.0, aa=120.0), "3", RULES)
+    keep(file, found)
+    keep(file, found[:2])
+    assert kept(file) == found
+
+
 def test_a_rollback_before_the_onset_is_a_false_one():
     """And is neither found nor missed, and has no delay."""
-    row = Row("f", "failures", "ours", 1500.0, 100.0, 300.0, 290.0, None, 0.0)
+    row = Row("f", 0, "failures", "ours", 1500.0, 100.0, 300.0, 290.0, None, 0.0)
     assert (row.false, row.found, row.missed, row.ratio) == (True, False, False, None)
-    late = Row("f", "failures", "ours", 1500.0, 100.0, 300.0, 500.0, None, 7.0)
+    late = Row("f", 0, "failures", "ours", 1500.0, 100.0, 300.0, 500.0, None, 7.0)
     assert (late.false, late.found, late.ratio, late.ample) == (False, True, 2.0, True)
-    never = Row("f", "failures", "ours", 1500.0, 600.0, 300.0, None, None, 9.0)
+    never = Row("f", 0, "failures", "ours", 1500.0, 600.0, 300.0, None, None, 9.0)
     assert (never.missed, never.ample) == (True, False)
-    healthy = Row("f", "", "ours", 1800.0, math.inf, 0.0, 400.0, None, 0.0)
+    healthy = Row("f", 0, "", "ours", 1800.0, math.inf, 0.0, 400.0, None, 0.0)
     sums = added([row, late, never, healthy])
     assert (sums["false"], sums["healthy"], sums["too_early"], sums["missed"]) == (1, 1, 1, 1)
     assert (sums["ratio_mean"], sums["missed_ample"], sums["excess_failed"]) == (2.0, 0, 8.0)
