@@ -296,7 +296,7 @@ def test_live_verdicts_are_those_of_a_replay_and_a_resumed_watch_goes_on_bit_for
 
 
 def test_both_watches_together_spend_one_alpha():
-    """Half for the comparison, half for the limits; all of it where nobody is compared."""
+    """Most for the comparison, the rest for the limits; all of it where nobody is compared."""
     comparing, limiting = watches(plan_of(*SHARES))
     assert comparing is not None
     assert limiting is not None

@@ -30,6 +30,9 @@ from guarded_rollout.core.series import Observation, Series
 HISTOGRAM_SECONDS = 10.0
 """How long durations are counted for one bet, which costs four times one on failures."""
 
+COMPARED = 0.8
+"""A canary's part of α for the comparison. The limits blame once everybody is on the candidate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
@@ -113,8 +116,12 @@ def _watches(
         return None, None
     if first_bake is None:
         return None, Watch(_in(noise, _limits(gates)), rules)
-    half = replace(rules, alpha=rules.alpha / 2, bake=min(rules.bake, first_bake))
-    return Watch(_in(noise, _comparisons(gates)), half), Watch(_in(noise, _limits(gates)), half)
+    compared = replace(rules, alpha=rules.alpha * COMPARED, bake=min(rules.bake, first_bake))
+    limits = replace(compared, alpha=rules.alpha * (1.0 - COMPARED))
+    return (
+        Watch(_in(noise, _comparisons(gates)), compared),
+        Watch(_in(noise, _limits(gates)), limits),
+    )
 
 
 def _in(noise: tuple[Noise, ...], gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
