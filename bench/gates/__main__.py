@@ -2,7 +2,7 @@
 
     python bench/gates [PART ...] [--parameters FILE] [--json]
 
-corpus  what the generator makes: labels, bounds, digests; with --write FOLDER the streams too
+corpus  what the generator makes: labels and digests; with --write FOLDER the streams too
 score   every judge on every rollout: false rollbacks, missed, delay, failed requests
 alarms  each gate alone on harmless rollouts at the edge of its null
 delays  one gate alone, delay in information bounds

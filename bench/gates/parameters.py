@@ -97,7 +97,18 @@ def _family(name: str, value: Value, usual: Mapping[str, Range], rollouts: int) 
     harms = given(said.get("harm"), _harms, HARMS)
     healthy = given(said.get("healthy"), _count, rollouts)
     regressed = given(said.get("regressed"), _count, rollouts)
-    return Family(name, healthy, regressed, harms, {**usual, **_ranges(said)})
+    return Family(name, healthy, regressed, harms, _fitting(value, {**usual, **_ranges(said)}))
+
+
+def _fitting(value: Value, ranges: Mapping[str, Range]) -> Mapping[str, Range]:
+    """A label is true only if the harm begins inside the watch, and somebody looks."""
+    for short, whole in (("onset", "window"), ("scrape", "window"), ("aa_scrape", "aa")):
+        if ranges[short].high >= ranges[whole].low:
+            raise value.problem(
+                f"{short} may be {ranges[short].high:g} s, {whole} only {ranges[whole].low:g} s",
+                f"make {whole} longer or {short} shorter",
+            )
+    return ranges
 
 
 def _harms(value: Value) -> tuple[str, ...]:

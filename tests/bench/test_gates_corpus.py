@@ -168,13 +168,16 @@ def test_every_number_can_be_set(tmp_path):
     found = parameters(
         tmp_path,
         f"seed = 5\nrollouts = 3\n[ranges]\n{everything}\n[families.one]\nregressed = 1\n"
-        'harm = ["latency"]\nscrape = 7\n[peers]\nargo_failures = 2\n[alarms.rate]\nscrape = 9\n',
+        'harm = ["latency"]\nscrape = 7\nonset = 5\nwindow = 900\naa = 900\n'
+        "[peers]\nargo_failures = 2\n[alarms.rate]\nscrape = 9\n",
     )
     (one,) = found.families
     assert (one.healthy, one.regressed, one.harms) == (3, 1, ("latency",))
     assert one.ranges["scrape"] == Range(7, 7)
     assert all(
-        one.ranges[name] == Range(f.least, f.most) for name, f in FIELDS.items() if name != "scrape"
+        one.ranges[name] == Range(f.least, f.most)
+        for name, f in FIELDS.items()
+        if name not in {"scrape", "onset", "window", "aa"}
     )
     assert found.peers == PeerRules(argo_failures=2)
     assert found.alarms["rate"]["scrape"] == Range(9, 9)
@@ -195,6 +198,7 @@ FAMILY = "[families.one]\n"
         ("seed = 1\n" + FAMILY + "share = [0.5]\n", "mine.toml:3: families.one.share"),
         ("seed = 1\n" + FAMILY + "share = [0.5, 2]\n", "mine.toml:3: families.one.share[1]"),
         ("seed = 1\n" + FAMILY + 'share = "half"\n', "mine.toml:3: families.one.share"),
+        ("seed = 1\n" + FAMILY + "onset = [0, 1800]\n", "mine.toml:2: families.one"),
         ("seed = 1\n" + FAMILY + "harm = []\n", "mine.toml:3: families.one.harm"),
         ("seed = 1\n" + FAMILY + 'harm = ["fire"]\n', "mine.toml:3: families.one.harm[0]"),
         ("seed = 1\n" + FAMILY + "healthy = 1.5\n", "mine.toml:3: families.one.healthy"),
