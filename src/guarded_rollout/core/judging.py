@@ -30,7 +30,7 @@ from guarded_rollout.core.series import Observation, Series
 HISTOGRAM_SECONDS = 10.0
 """How long durations are counted for one bet, which costs four times one on failures."""
 
-COMPARED = 0.8
+COMPARING = 0.8
 """A canary's part of α for the comparison. The limits blame once everybody is on the candidate."""
 
 
@@ -116,8 +116,8 @@ def _watches(
         return None, None
     if first_bake is None:
         return None, Watch(_in(noise, _limits(gates)), rules)
-    compared = replace(rules, alpha=rules.alpha * COMPARED, bake=min(rules.bake, first_bake))
-    limits = replace(compared, alpha=rules.alpha * (1.0 - COMPARED))
+    compared = replace(rules, alpha=rules.alpha * COMPARING, bake=min(rules.bake, first_bake))
+    limits = replace(compared, alpha=rules.alpha * (1.0 - COMPARING))
     return (
         Watch(_in(noise, _comparisons(gates)), compared),
         Watch(_in(noise, _limits(gates)), limits),
