@@ -53,7 +53,9 @@ def follow(
     seconds = seen.elapsed - track.elapsed
     patient = seconds < _PATIENCE and signal in COUNTED
     our_marks, ours = _arm(track.candidate, candidate, signal, patient=patient)
-    their_marks, theirs = _arm(track.baseline, baseline, signal, patient=patient)
+    their_marks, theirs = track.baseline, None
+    if paired:
+        their_marks, theirs = _arm(track.baseline, baseline, signal, patient=patient)
     merged = Track(seen.elapsed, our_marks, their_marks)
     if ours is None or (paired and theirs is None):
         kept = (ours is None and our_marks == track.candidate) or (

@@ -30,7 +30,7 @@ def read_service(value: Value, root: Path) -> Service:
     )
     metrics = fields["metrics"].table(
         required=("failures", "durations", "queue"),
-        optional=("path", "custom", *_QUEUE_COUNTERS),
+        optional=("path", "custom", "queue_arrivals", "queue_departures"),
     )
     migrations = fields.get("migrations")
     return Service(
