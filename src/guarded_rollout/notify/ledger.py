@@ -120,7 +120,8 @@ class Ledger:
         except FileNotFoundError:
             return []
         try:
-            return [_entry(member) for member in json.loads(data)]
+            found = json.loads(data)
+            return [_entry(member) for member in found] if isinstance(found, list) else None
         except (ValueError, TypeError, KeyError):
             return None
 
