@@ -65,6 +65,8 @@ def test_these_are_the_commands():
         ("gates", "power"),
         ("gates", "replay"),
         ("gates", "suggest"),
+        ("notify",),
+        ("notify-deploy",),
         ("smoke",),
         ("status",),
         ("watch",),

@@ -24,7 +24,7 @@ def add_notices(commands: Commands) -> None:
         "tell people on Slack, Teams, Discord, e-mail, PagerDuty, a webhook, the console or in a "
         "file; what cannot be delivered is kept in notifications_out/ with the reason",
         "  rollout notify --type deploy --env production --message 'Deployment complete'\n"
-        "  rollout notify --type warning --message 'Maintenance at 6' --channels slack,email\n"
+        "  rollout notify --type warning --message 'Closed at 6' --channels slack,email\n"
         "  rollout notify --type error --message test --dry-run\n"
         "  rollout notify check\n"
         "  rollout notify retry",
@@ -48,7 +48,7 @@ def add_notices(commands: Commands) -> None:
         "notify-deploy",
         "notices:notify_deploy",
         "tell people about a deploy from a pipeline: its start, success or failure",
-        "  rollout notify-deploy --phase start --env production --version v1.2.3 --initiator ann\n"
+        "  rollout notify-deploy --phase start --env production --version v1.2.3\n"
         "  rollout notify-deploy success --env production --duration '5m 30s'\n"
         "  rollout notify-deploy failure --env staging --dry-run",
         "staging",

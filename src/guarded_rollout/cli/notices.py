@@ -11,7 +11,7 @@ from guarded_rollout.core.notice import Channel, Notice, NoticePolicy, read_noti
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.notify import Delivery, Desk, Patience, Status, deliver, load_templates
 from guarded_rollout.notify.ledger import OPEN, Entry
-from guarded_rollout.notify.settings import chosen, load_policy
+from guarded_rollout.notify.settings import chosen, load_policy, usual_policy
 from guarded_rollout.notify.templates import lint
 
 UNREACHED = 3
@@ -88,7 +88,7 @@ def _policy(args: argparse.Namespace) -> NoticePolicy:
             raise
         tell(f"warning: {problem.why.what}")
         tell("  -> goes on with the channels whose variables are set")
-        return NoticePolicy(NoticePolicy({}).known)
+        return usual_policy()
 
 
 def _desk(args: argparse.Namespace, policy: NoticePolicy) -> Desk:

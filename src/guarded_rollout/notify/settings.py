@@ -19,7 +19,7 @@ def load_policy(root: Path, environment: str) -> NoticePolicy:
     BadInput for an environment that it does not have, and for what is wrong in those sections.
     """
     if not (root / FILE).exists():
-        return read_notify(None, None)
+        return usual_policy()
     top = read_toml(root / FILE, FILE).any_table()
     own = None
     if "environments" in top:
@@ -31,6 +31,11 @@ def load_policy(root: Path, environment: str) -> NoticePolicy:
             )
         own = environments[environment].any_table().get("notify")
     return read_notify(top.get("notify"), own)
+
+
+def usual_policy() -> NoticePolicy:
+    """Where nothing is configured: every kind under its own name."""
+    return read_notify(None, None)
 
 
 def chosen(
