@@ -6,5 +6,6 @@ cd "$(dirname "$0")"
 need unzip unzip
 [ "$(uname -s)" = Darwin ] || need systemd-analyze systemd
 [ "$(uname -s)" = Darwin ] || need /usr/sbin/pgbouncer pgbouncer
+need node nodejs
 set_up requirements-dev.lock
 exec .venv/bin/just test "$@"

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 import trustme
-from notice_servers import AUTHORITY, hook
+from notice_servers import AUTHORITY, hook, proxy
 from still_clock import StillClock
 
 from guarded_rollout.adapters.clock import SystemClock
@@ -101,7 +101,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(desk, notice):
 @pytest.mark.parametrize("status", [400, 403, 404, 410])
 def test_a_refusal_is_not_repeated(desk, notice, status):
     """The service's words are in the reason, without the address."""
-    said = "invalid_token in /services/T000/B000/verysecretpath"
+    said = "invalid_token verysecretpath in /services/T000/B000/verysecretpath"
     with hook((status, {}, said)) as server:
         ours = desk(SLACK_WEBHOOK_URL=server.url())
         (done,) = deliver(notice, [SLACK], ours)
@@ -217,6 +217,31 @@ def test_a_certificate_that_is_not_trusted_is_refused(desk, notice, authority, w
         (done,) = deliver(notice, [SLACK], desk(SLACK_WEBHOOK_URL=server.url()))
     assert (done.status, done.attempts, server.got) == (Status.KEPT, 1, [])
     assert "the certificate of 127.0.0.1 is not trusted" in done.reason
+
+
+def test_a_proxy_sees_the_host_and_nothing_else(desk, notice, authority, monkeypatch):
+    """The certificate is checked through it."""
+    name = "hooks.chat.example"
+    with (
+        hook(certificate=AUTHORITY.issue_cert(name)) as server,
+        proxy(server.port) as (port, asked),
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        ours = desk(SLACK_WEBHOOK_URL=f"https://{name}/services/verysecretpath")
+        (done,) = deliver(notice, [SLACK], ours)
+    assert (done.status, len(server.got)) == (Status.DELIVERED, 1)
+    assert asked[0] == f"CONNECT {name}:443 HTTP/1.0"
+    assert "verysecretpath" not in "".join(asked)
+
+
+def test_a_proxy_that_refuses_is_told(desk, notice, authority, monkeypatch):
+    """Tried again, as it may change its mind."""
+    with proxy(0, refuses=True) as (port, _):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        ours = desk(SLACK_WEBHOOK_URL="https://hooks.chat.example/services/x")
+        (done,) = deliver(notice, [SLACK], ours)
+    assert (done.status, done.attempts) == (Status.KEPT, 6)
+    assert done.reason == "hooks.chat.example: the proxy refused to connect"
 
 
 def test_the_variable_with_url_wins_and_a_file_will_do(desk, notice, tmp_path):

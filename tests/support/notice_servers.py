@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import socketserver
 import ssl
 import struct
 import threading
@@ -115,6 +116,40 @@ def hook(*plan, certificate=None):
             ours.freed.set()
             server.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def proxy(to, *, refuses=False):
+    """A proxy that leads every CONNECT to the port `to`. Yields (its port, what it was asked)."""
+    asked = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            while (line := self.rfile.readline()).strip():
+                asked.append(line.decode().strip())
+            if refuses:
+                self.wfile.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                return
+            with socket.create_connection(("127.0.0.1", to)) as onward:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=self._pump, args=(onward, self.connection))
+                back.start()
+                self._pump(self.connection, onward)
+                back.join()
+
+        @staticmethod
+        def _pump(source, sink):
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    sink.sendall(data)
+                sink.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield server.server_address[1], asked
+        server.shutdown()
+        thread.join()
 
 
 @dataclass

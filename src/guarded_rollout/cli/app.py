@@ -76,6 +76,8 @@ def _verbose(args: argparse.Namespace) -> bool:
 
 def _what_now(args: argparse.Namespace) -> str:
     """A command that may have changed something cannot promise here that it did not."""
+    if "when_interrupted" in args:
+        return str(args.when_interrupted)
     if args.looks_only or getattr(args, "dry_run", False):
         return "nothing was changed"
     return f"a rollout that was begun goes on: rollout status --env {args.env}"

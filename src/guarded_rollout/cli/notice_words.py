@@ -92,6 +92,7 @@ def _add_sending(parser: argparse.ArgumentParser) -> None:
         help="default: rollout.toml's, else the console and those whose variable is set",
     )
     dry_run(parser, "write it to notifications_out/, send nothing")
+    parser.set_defaults(when_interrupted="what was not sent is sent by: rollout notify retry")
     parser.add_argument(
         "--strict", action="store_true", help="exit with 3 when a channel was not reached"
     )

@@ -10,10 +10,10 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
+from guarded_rollout.core.hosts import loopback
 from guarded_rollout.core.notice import Channel, Notice
 from guarded_rollout.notify.answers import Answer, Attempt, Came
 from guarded_rollout.notify.message import Payload
-from guarded_rollout.notify.posting import loopback
 from guarded_rollout.notify.text import hide, one_line
 from guarded_rollout.notify.variables import Environ, Missing, address, word
 

@@ -6,10 +6,10 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
+from guarded_rollout.core.hosts import loopback
 from guarded_rollout.notify.answers import Answer, Attempt, Came
 from guarded_rollout.notify.text import hide
 
@@ -54,14 +54,6 @@ def checked(url: str) -> SplitResult:
     return parts
 
 
-def loopback(host: str) -> bool:
-    """Whether it is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def post(request: Request, attempt: Attempt, seconds: float, now: float) -> Answer:
     """Send it once. `now`: Unix seconds, for a Retry-After that is a date. Raises nothing."""
     try:
@@ -71,7 +63,9 @@ def post(request: Request, attempt: Attempt, seconds: float, now: float) -> Answ
     where = parts.hostname or ""
     path = parts.path or "/"
     target = f"{path}?{parts.query}" if parts.query else path
-    secrets = (request.url, target, parts.path, parts.query, *request.secrets)
+    # A service may repeat a piece of the address; short pieces such as "v2" tell nothing.
+    pieces = (request.url, target, parts.path, parts.query, *parts.path.split("/"))
+    secrets = (*(piece for piece in pieces if len(piece) > 7), *request.secrets)
     connection = _connection(parts, seconds)
     with contextlib.closing(connection):
         try:
@@ -148,6 +142,8 @@ def _words(error: Exception, *, sent: bool) -> str:
         return "connection refused"
     if sent and isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
         return "the connection was closed without an answer"
+    if str(error).startswith("Tunnel connection failed"):
+        return "the proxy refused to connect"
     if isinstance(error, http.client.HTTPException):
         return f"the answer is not HTTP ({type(error).__name__})"
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else ""

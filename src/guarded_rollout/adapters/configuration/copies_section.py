@@ -1,10 +1,10 @@
 """The `[[environments.<name>.copies]]` sections of rollout.toml: where backups are copied to."""
 
 import re
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
+from guarded_rollout.core.hosts import loopback
 from guarded_rollout.core.spec import CopyPlace
 
 FOLDER, S3 = "folder:", "s3://"
@@ -87,16 +87,9 @@ def _endpoint(value: Value) -> str:
         )
     if url.scheme not in {"http", "https"} or not host or url.path or url.query or url.fragment:
         raise value.problem(f"{quoted(text)} is no server's URL", example)
-    if url.scheme == "http" and not _loopback(host):
+    if url.scheme == "http" and not loopback(host):
         raise value.problem(
             "http would send backups over the network unencrypted",
             "write https://; http is for a server on this machine only",
         )
     return text
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
