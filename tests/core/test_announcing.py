@@ -23,6 +23,7 @@ from guarded_rollout.core.notice import TYPES
 from guarded_rollout.core.plan import Kind, Step
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.rollout import replay
+from guarded_rollout.core.series import HostSeen
 from guarded_rollout.testing import examples
 
 BREACH = Judged(30.0, (Verdict("p95", Answer.BREACH, "p95 is 2300 ms, the limit is 2000 ms"),))
@@ -177,3 +178,19 @@ def test_every_type_has_a_template_or_the_common_one():
     facts = deploy(Observed(examples.seen(30.0, look=1)), BREACH, *back(plan))
     story = read("r1", facts)
     assert {notice.type for notice in due(story, 10**6)} <= TYPES.keys()
+
+
+def used(cpu, look):
+    seen = examples.seen(10.0 * look, look=look)
+    return Observed(replace(seen, host=HostSeen(cpu=cpu, memory=20.0, disk=None)))
+
+
+def test_a_machine_that_fills_up_is_told_once_and_again_after_it_was_well():
+    """A number that wavers around its limit, and one that nobody can read, are no news."""
+    story = read("r1", deploy(*(used(cpu, n) for n, cpu in enumerate((70, 91, 79, 92, None), 1))))
+    assert types(story)[-2:] == ["watch", "warning"]
+    assert "cpu 91 % (alert above 80 %)" in story.notices[-1].message
+    for number, cpu in ((90, 50.0), (91, 95.0)):
+        story = tell(story, (number, 3000.0, used(cpu, number)))
+    assert types(story)[-2:] == ["warning", "warning"]
+    assert story.alarm is None

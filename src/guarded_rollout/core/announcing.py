@@ -13,6 +13,7 @@ from guarded_rollout.core.facts import (
     Acknowledged,
     Fact,
     Notified,
+    Observed,
     PauseAsked,
     PromoteAsked,
     ResumeAsked,
@@ -20,10 +21,12 @@ from guarded_rollout.core.facts import (
     Started,
 )
 from guarded_rollout.core.gates import Answer
+from guarded_rollout.core.host_alerts import alert_text, alerting
 from guarded_rollout.core.notice import Notice
 from guarded_rollout.core.plan import Kind, Plan
 from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.rollout import advance
+from guarded_rollout.core.series import Observation
 from guarded_rollout.core.spec import EVERYBODY
 from guarded_rollout.core.state import Phase, State
 
@@ -48,6 +51,7 @@ class Story:
         notices: all that is to be told, oldest first, each with the number of its fact.
         asked: a person asked for the way back.
         alarm: since when a person is wanted and none has come; None: nobody is.
+        full: what the machine has too little of.
         told: (key, channel) of what was delivered or given up.
     """
 
@@ -59,6 +63,7 @@ class Story:
     asked: bool = False
     alarm: tuple[int, float] | None = None
     told: frozenset[tuple[str, str]] = frozenset()
+    full: frozenset[str] = frozenset()
 
 
 def tell(story: Story, line: Line) -> Story:
@@ -71,8 +76,23 @@ def tell(story: Story, line: Line) -> Story:
         story = replace(story, began=at, by=fact.by)
     asked = story.asked or isinstance(fact, RollbackAsked) or _is_rollback(after)
     story = replace(story, state=after, asked=asked)
+    if isinstance(fact, Observed):
+        return _with_machine(story, number, at, fact.seen)
     fresh = tuple(_notice(story, number, at, *said) for said in _news(before, fact, after))
     return replace(story, notices=story.notices + fresh, alarm=_alarm(story, line, before))
+
+
+def _with_machine(story: Story, number: int, at: float, seen: Observation) -> Story:
+    """The machine is looked at with the gates; what begins to run out is told."""
+    plan = story.state.plan
+    if seen.host is None or plan is None:
+        return story
+    limits = plan.spec.environment.watch.host
+    full = alerting(seen.host, limits, story.full)
+    fresh = full - story.full
+    text = alert_text(fresh, seen.host, limits)
+    notices = (_notice(story, number, at, "warning", text),) if fresh else ()
+    return replace(story, full=full, notices=story.notices + notices)
 
 
 def read(rollout: str, lines: Iterable[Line]) -> Story:

@@ -229,4 +229,13 @@ def _look_line(seen: Observation) -> str:
     rescued = f", {arm.proxy.rescued:.0f} rescued" if arm.proxy and arm.proxy.rescued else ""
     problems = f"; sources: {'; '.join(arm.problems)}" if arm.problems else ""
     at = minutes(round(seen.elapsed))
-    return f"look {seen.look} at {at}: health {health}{requests}{rescued}{problems}"
+    return f"look {seen.look} at {at}: health {health}{requests}{rescued}{_machine(seen)}{problems}"
+
+
+def _machine(seen: Observation) -> str:
+    used = [
+        f"{name} {value:.0f} %"
+        for name in ("cpu", "memory", "disk")
+        if seen.host is not None and (value := getattr(seen.host, name)) is not None
+    ]
+    return f", {', '.join(used)}" if used else ""

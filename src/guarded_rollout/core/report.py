@@ -75,6 +75,10 @@ def plan_lines(plan: Plan, finds: Sequence[StageFinds] = ()) -> list[str]:
             )
         lines += [f"  gate     {text}" for text in _gate_lines(plan)]
         lines.append(
+            f"  alert    people are told when {watch.host.cpu:g} % of the machine's CPU are in use, "
+            f"{watch.host.memory:g} % of its memory, {watch.host.disk:g} % of its disk"
+        )
+        lines.append(
             "  breach   "
             + ("rolls back by itself" if watch.auto_rollback else "waits for a person")
         )

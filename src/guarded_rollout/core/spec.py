@@ -145,6 +145,18 @@ class AtTheEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HostLimits:
+    """Percent of the machine in use above which people are told. Nothing is rolled back for it."""
+
+    cpu: float = 80.0
+    memory: float = 85.0
+    disk: float = 90.0
+
+
+USUAL_LIMITS = HostLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class WatchPolicy:
     """How an environment is watched.
 
@@ -160,6 +172,7 @@ class WatchPolicy:
     extend_seconds: float = 0.0
     unknown: AtTheEnd = AtTheEnd.HOLD
     synthetic_per_second: float = 0.0
+    host: HostLimits = USUAL_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,21 @@
 """The `[environments.<name>]` sections of rollout.toml: where the service runs."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guarded_rollout.adapters.configuration.copies_section import read_copies
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
 from guarded_rollout.adapters.configuration.service_section import identifier, variables
 from guarded_rollout.adapters.configuration.stages_section import read_stages
-from guarded_rollout.core.spec import EVERYBODY, STAGES, CopyPlace, Stage, Strategy
+from guarded_rollout.core.spec import (
+    EVERYBODY,
+    STAGES,
+    USUAL_LIMITS,
+    CopyPlace,
+    HostLimits,
+    Stage,
+    Strategy,
+)
 
 POSTGRESQL = "postgresql"
 _SQLITE = "sqlite:"
@@ -28,6 +36,7 @@ _OPTIONAL = (
     "sticky",
     "pin",
     "control",
+    "alerts",
     "notify",
 )
 _STICKY = re.compile(r"(header|cookie):[A-Za-z0-9_-]+")
@@ -61,6 +70,7 @@ class Site:
     sticky: tuple[str, ...]
     pin: str | None
     control: bool
+    alerts: HostLimits
 
 
 def read_sites(value: Value) -> dict[str, Site]:
@@ -122,12 +132,19 @@ def _site(name: str, section: Value) -> Site:
         sticky=given(fields.get("sticky"), _sticky, ()),
         pin=given(fields.get("pin"), Value.text, None),
         control=given(fields.get("control"), Value.flag, default=False),
+        alerts=given(fields.get("alerts"), _alerts, USUAL_LIMITS),
     )
 
 
 def replicas(value: Value) -> int:
     """How many processes serve."""
     return value.whole(1, 64, "replicas")
+
+
+def _alerts(value: Value) -> HostLimits:
+    fields = value.table(optional=("cpu", "memory", "disk"))
+    limits = {name: at.number(1, 100, "percent in use") for name, at in fields.items()}
+    return replace(USUAL_LIMITS, **limits)
 
 
 def _listen(value: Value) -> tuple[str, int]:

@@ -213,6 +213,7 @@ def _environment(
             scrape_seconds=site.scrape_seconds,
             extend_seconds=policy.extend_seconds,
             unknown=policy.unknown,
+            host=site.alerts,
             synthetic_per_second=site.synthetic_per_second,
         ),
         strategy=site.strategy,
