@@ -75,7 +75,7 @@ def plan_lines(plan: Plan, finds: Sequence[StageFinds] = ()) -> list[str]:
             )
         lines += [f"  gate     {text}" for text in _gate_lines(plan)]
         lines.append(
-            f"  alert    people are told when {watch.host.cpu:g} % of the machine's CPU are in use, "
+            f"  alert    told above {watch.host.cpu:g} % of the machine's CPU in use, "
             f"{watch.host.memory:g} % of its memory, {watch.host.disk:g} % of its disk"
         )
         lines.append(
