@@ -6,7 +6,7 @@ import pytest
 from journal_kinds import KINDS
 
 from guarded_rollout.adapters.journal.transfer import File
-from guarded_rollout.core.facts import Adopted, Started, StepBegan
+from guarded_rollout.core.facts import Adopted, RollbackAsked, Started, StepBegan
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.problems import BadInput, Broken, NotPossible
 
@@ -82,6 +82,22 @@ def test_what_goes_out_comes_in(opened, fill, tmp_path, source, into):
     journal_goes_on(new)
     with pytest.raises(NotPossible, match="has 6 entries already"):
         new.take_in(checked(path))
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_an_export_beside_a_writer_is_one_moment_of_the_journal(opened, fill, tmp_path, kind):
+    """What ends and what is said afterwards, while the file is being written, is not in it."""
+    old, new = fill(opened(kind)), opened(kind)
+    written = old.lines()
+    path = tmp_path / "then.jsonl"
+    head = [next(written), next(written)]
+    last = old.entries("s1")[-1]
+    old.append(None, "s1", RollbackAsked("ann", "no"), after=last.seq, ended="refused")
+    path.write_bytes(b"".join([*head, *written]))
+    assert new.take_in(checked(path)) is True
+    assert new.active("staging").rollout == "s1"
+    assert new.known("production") == old.known("production")
+    assert old.active("staging") is None
 
 
 def journal_goes_on(journal):

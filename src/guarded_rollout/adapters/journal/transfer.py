@@ -25,8 +25,8 @@ _BATCH = 200
 _ROWS = f"""
     SELECT {", ".join(f"f.{column}" for column in COLUMNS.split(", "))},
         (SELECT min(g.seq) FROM facts g WHERE g.rollout = f.rollout),
-        (SELECT max(g.seq) FROM facts g WHERE g.rollout = f.rollout),
-        r.environment, r.kind, r.exclusive, r.ended
+        (SELECT max(g.seq) FROM facts g WHERE g.rollout = f.rollout AND g.seq <= ?),
+        r.environment, r.kind, r.exclusive
     FROM facts f JOIN rollouts r ON r.id = f.rollout
     WHERE f.seq > ? AND f.seq <= ? ORDER BY f.seq LIMIT {_BATCH}
 """  # noqa: S608 - constants
@@ -79,15 +79,17 @@ def lines(ask: Ask, environment: str | None = None) -> Iterator[bytes]:
     """The journal as it is now, whole or of one environment. Broken: it was changed."""
     sums = _Sums()
     yield sums.line({"format": FORMAT, "environment": environment})
+    # Asked first: what has ended by now has its ending among the entries up to `last`.
+    endings = dict(ask("SELECT id, ended FROM rollouts WHERE ended IS NOT NULL"))
     ((last,),) = ask("SELECT coalesce(max(seq), 0) FROM facts") or ((0,),)
     before, count = (0, GENESIS), 0
-    while rows := ask(_ROWS, before[0], last):
+    while rows := ask(_ROWS, last, before[0], last):
         for row in rows:
-            *stored, first, newest, of, kind, exclusive, ended = row
+            *stored, first, newest, of, kind, exclusive = row
             before = _sound(before, Stored(*stored), first, (of, kind))
             if environment in {None, of}:
                 count += 1
-                ending = ended if newest == before[0] else None
+                ending = endings.get(stored[1]) if newest == before[0] else None
                 values = (*stored[:4], stored[4].decode(), *stored[5:], bool(exclusive), ending)
                 yield sums.line(msgspec.to_builtins(Carried(*values)))
     for of, fence in ask("SELECT environment, fence FROM leases ORDER BY environment"):
