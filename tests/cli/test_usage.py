@@ -33,6 +33,7 @@ NEEDED = {
     ("backup", "fetch"): ["x"],
     ("backup", "reapply"): ["x"],
     ("pause",): ["--reason", "x"],
+    ("journal", "import"): ["x"],
 }
 
 
@@ -65,6 +66,8 @@ def test_these_are_the_commands():
         ("gates", "power"),
         ("gates", "replay"),
         ("gates", "suggest"),
+        ("journal", "export"),
+        ("journal", "import"),
         ("notify",),
         ("notify-deploy",),
         ("smoke",),
@@ -112,8 +115,9 @@ def test_env_is_required_where_something_changes(project, words):
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)
 def test_env_is_staging_where_nothing_changes(words):
     """`backup verify FILE` asks the file's name first; `gates check` is about all of them."""
-    env = build_parser().parse_args(list(words)).env
+    env = build_parser().parse_args([*words, *NEEDED.get(words, [])]).env
     others = {("backup", "verify"): None, ("gates", "check"): "all"}
+    others |= {("journal", verb): "all" for verb in ("export", "import")}
     assert env == others.get(words, "staging")
 
 

@@ -271,7 +271,7 @@ def _add_journal(commands: "Commands") -> None:
         "export",
         "journal:export",
         "write the journal to standard output, as JSON lines with sums; only looks",
-        "  rollout journal export > journal.jsonl\n  rollout journal export --env production",
+        "  rollout journal export\n  rollout journal export --env production",
         "all",
     )
     take_in = command(
