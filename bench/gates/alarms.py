@@ -128,12 +128,12 @@ def _queue(scene: Scene, rng: random.Random) -> Case:
 
 
 def _walk(scene: Scene, rng: random.Random) -> Iterator[Rise]:
-    """Above the floor it rises as often as it falls."""
+    """Above the floor as many items come as leave."""
+    mean = scene.requests * scene.scrape
     for poll in range(int(scene.window / scene.scrape)):
-        moved = float(rng.randint(1, 9))
-        up = rng.random() < 0.5
-        change = (moved, 0.0) if up else (0.0, moved)
-        yield Rise((poll + 1) * scene.scrape, scene.scrape, (10.0 * _FLOOR, *change))
+        came, left = _poisson(rng, mean), _poisson(rng, mean)
+        moved = (float(came), float(left), 10.0 * _FLOOR)
+        yield Rise((poll + 1) * scene.scrape, scene.scrape, moved)
 
 
 CASES: Mapping[str, Callable[[Scene, random.Random], Case]] = {
