@@ -25,21 +25,6 @@ def site():
     ours.close()
 
 
-@contextlib.contextmanager
-def agent(site):
-    """One agent, ended as a service manager would."""
-    process = site.start("agent")
-    try:
-        assert "looks after" in process.stdout.readline()
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
-
-
 def parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -55,7 +40,7 @@ def watching(facts):
 
 def test_a_second_agent_is_refused_and_status_names_the_first(site):
     """Who, and where."""
-    with agent(site) as first:
+    with site.agent() as first:
         done = site.rollout("agent")
         assert done.returncode == 1
         assert f"process {first.pid} looks after {site.root} already" in done.stderr
@@ -65,7 +50,7 @@ def test_a_second_agent_is_refused_and_status_names_the_first(site):
 
 def test_guards_are_its_children_and_one_that_is_killed_is_replaced(site, releases):
     """Nobody types anything; the rollout goes on from its journal."""
-    with agent(site) as looking_after:
+    with site.agent() as looking_after:
         done = site.rollout(
             "deploy", "--env", "production", "--source", releases("good"), "--detach"
         )
@@ -92,14 +77,14 @@ def test_what_should_serve_does_again_after_a_reboot(site):
         return False
 
     assert not serves()
-    with agent(site):
+    with site.agent():
         site.until(serves)
     assert serves(), "what serves does not end with the agent"
 
 
 def test_a_hung_agent_is_in_nobodys_way(site, releases):
     """Deploy, status and rollback do without it."""
-    with agent(site) as hung:
+    with site.agent() as hung:
         hung.send_signal(signal.SIGSTOP)
         done = site.rollout(
             "deploy", "--env", "production", "--source", releases("good"), "--detach"

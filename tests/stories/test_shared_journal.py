@@ -103,3 +103,31 @@ def test_a_watch_outlives_its_guard_and_its_journal_s_server(site, postgres):
     for file in (site.root / ".rollout").rglob("*"):
         if file.is_file() and file.stat().st_size < 2**20:
             assert PASSWORD.encode() not in file.read_bytes(), f"{file} has the password"
+
+
+def test_two_agents_a_guard_that_is_killed_and_one_that_freezes(site):
+    """The watch is taken over each time, within the lease; who wakes up cannot write any more."""
+    with site.agent(), site.agent():
+        done = site.rollout("deploy", "--env", ENVIRONMENT, "--detach")
+        assert done.returncode == 0, done.stderr
+        goes_on(site)
+        killed = site.guard_pid()
+        os.kill(killed, signal.SIGKILL)
+        site.wait_for(lambda facts: count(facts, "adopted") == 1)
+        goes_on(site)
+        frozen = site.guard_pid()
+        os.kill(frozen, signal.SIGSTOP)
+        site.wait_for(lambda facts: count(facts, "adopted") == 2)
+        goes_on(site)
+        assert site.guard_pid() not in {killed, frozen}
+        os.kill(frozen, signal.SIGCONT)
+        site.until(lambda: frozen not in site.processes())
+        goes_on(site)
+        done = site.rollout("promote", "--env", ENVIRONMENT, "--reason", "seen enough")
+        assert done.returncode == 0, done.stdout + done.stderr
+    facts = site.facts()
+    elapsed = [body["seen"]["elapsed"] for kind, body in facts if kind == "observed"]
+    assert elapsed == sorted(set(elapsed)), "nobody wrote beside the owner"
+    done = site.rollout("gates", "replay", "--env", ENVIRONMENT)
+    assert "every verdict is the same" in done.stdout, "the evidence went on where it was"
+    assert site.rollout("audit", "verify").returncode == 0

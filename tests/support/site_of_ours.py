@@ -105,6 +105,20 @@ class Site:
         words = [str(word) for word in arguments]
         return [sys.executable, "-m", "guarded_rollout", *words, "--root", str(self.root)]
 
+    @contextlib.contextmanager
+    def agent(self):
+        """`rollout agent`, ended as a service manager would."""
+        process = self.start("agent")
+        try:
+            assert "looks after" in process.stdout.readline()
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            process.stdout.close()
+
     def rollout(self, *arguments, timeout=240):
         """Run the command line; returns the finished process with its text."""
         return subprocess.run(

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
 from guarded_rollout.adapters.processes.holder import alone
-from guarded_rollout.cli.guard import Guard, agent_pid, ensure_guard, left_alone, untold
+from guarded_rollout.cli.guard import Guard, agent_pid, ensure_guard, left_alone, spawn, untold
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
@@ -42,7 +42,7 @@ def agent(args: argparse.Namespace) -> int:
     halt = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: halt.set())
-    with _alone(places):
+    with _only_one(places):
         screen.line(f"process {os.getpid()} looks after {places.root}")
         caretaker = Caretaker(places, args.env, screen)
         while not halt.is_set():
@@ -54,16 +54,20 @@ def agent(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _alone(places: Places) -> Iterator[None]:
-    """Be the project's only agent."""
+def _only_one(places: Places) -> Iterator[None]:
+    """Be the project's only agent; or one of several, where they share a journal: the leases see
+    to it that each environment has one guard.
+    """
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(alone(places.agent_lock))
         except Busy:
-            raise Busy(
-                f"process {agent_pid(places)} looks after {places.root} already",
-                "one is enough; a second one on another machine needs the journal on PostgreSQL",
-            ) from None
+            if not places.journal.shared:
+                raise Busy(
+                    f"process {agent_pid(places)} looks after {places.root} already",
+                    "one is enough; a second one, in case the first hangs, needs the journal on "
+                    "PostgreSQL",
+                ) from None
         yield
 
 
@@ -113,19 +117,22 @@ class Caretaker:
     def _look_after(self, journal: Journal, environment: str) -> None:
         if home_elsewhere(self._places, journal, environment) is not None:
             return
-        looks = self._rounds % ROUNDS_PER_LOOK == 1
-        left = left_alone(journal, environment)
-        if left is None and looks:
+        alone = left_alone(journal, environment)
+        if alone is not None:
+            self._guard(alone, ensure_guard(self._places, journal, alone))
+        elif self._rounds % ROUNDS_PER_LOOK == 1:
             self._keep_serving(journal, environment)
-            left = untold(self._places, journal, environment)
-        if left is None:
+            ended = untold(self._places, journal, environment)
+            if ended is not None:
+                self._guard(ended, spawn(self._places, ended))
+
+    def _guard(self, known: Known, guard: Guard | None) -> None:
+        if guard is None:
             return
-        guard = ensure_guard(self._places, journal, left)
-        if guard is not None:
-            self._guards.append(guard)
-            self._screen.line(f"{left.rollout} had no guard: process {guard.pid} is its guard now")
-            # It needs a moment to take the lease; one that dies at once is not asked for again.
-            self._quiet_until[environment] = self._rounds + 5
+        self._guards.append(guard)
+        self._screen.line(f"{known.rollout} had no guard: process {guard.pid} is its guard now")
+        # It needs a moment to take the lease; one that dies at once is not asked for again.
+        self._quiet_until[known.environment] = self._rounds + 5
 
     def _keep_serving(self, journal: Journal, environment: str) -> None:
         newest = journal.known(environment)[0]

@@ -91,9 +91,7 @@ def ensure_guard(places: Places, journal: Journal, known: Known) -> Guard | None
 
     Nor is there anything to do here for a rollout that lives on another machine.
     """
-    if known.ended is not None:
-        return None if lock_holder(places.outbox_lock(known.rollout)) else spawn(places, known)
-    if guarded(journal, known.environment):
+    if known.ended is not None or guarded(journal, known.environment):
         return None
     state = replay(entry.fact for entry in journal.entries(known.rollout))
     if state.ended or state.phase is Phase.STUCK:

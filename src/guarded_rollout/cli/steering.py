@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone, untold
+from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone, spawn, untold
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
 from guarded_rollout.cli.screen import OnScreen, tell
@@ -288,7 +288,7 @@ def resume(args: argparse.Namespace) -> int:
     if alone is not None and not guarded(journal, args.env):
         expect_here(places, journal, args.env)
     if alone is None and (ended := untold(places, journal, args.env)) is not None:
-        ensure_guard(places, journal, ended)
+        spawn(places, ended)
         args.screen.line(f"{ended.rollout} is over; people are told now what they were not told")
         args.screen.document({"phase": str(ended.ended), "rollout": ended.rollout})
         return 0
