@@ -63,6 +63,10 @@ class Entry:
     notice: dict[str, Any] | None = None
 
 
+_Member = dict[str, Any]
+"""An entry as JSON has it: a thousand of them are read and written for each change of one."""
+
+
 class Ledger:
     """The file, below the project's root. All methods raise OSError when the disk does."""
 
@@ -74,7 +78,7 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All of them, oldest first. A file that is no ledger reads as empty."""
-        return self._read() or []
+        return [_entry(member) for member in self._read() or []]
 
     def find(self, key: str, channel: str) -> Entry | None:
         """The newest entry of a notice on a channel; dry runs do not count."""
@@ -92,16 +96,16 @@ class Ledger:
 
     def write(self, entry: Entry) -> None:
         """Put the entry in the place of the same one, or at the end."""
-        fresh = replace(entry, changed=self._now())
-        with self._changing() as entries:
-            for index in reversed(range(len(entries))):
-                if _same(entries[index], entry):
-                    entries[index] = fresh
+        fresh = asdict(replace(entry, changed=self._now()))
+        with self._changing() as members:
+            for index in reversed(range(len(members))):
+                if _same(members[index], fresh):
+                    members[index] = fresh
                     return
-            entries.append(fresh)
+            members.append(fresh)
 
     @contextmanager
-    def _changing(self) -> Iterator[list[Entry]]:
+    def _changing(self) -> Iterator[list[_Member]]:
         with locked(self._lock, self._wait):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             found = self._read()
@@ -109,11 +113,11 @@ class Ledger:
                 self.path.replace(
                     self.path.with_name(f"notifications.broken-{self._now():.0f}.json")
                 )
-            entries = found or []
-            yield entries
-            write_whole(self.path, _encoded(entries))
+            members = found or []
+            yield members
+            write_whole(self.path, _encoded(members))
 
-    def _read(self) -> list[Entry] | None:
+    def _read(self) -> list[_Member] | None:
         """None: the file is there and is no ledger."""
         try:
             data = self.path.read_bytes()
@@ -121,29 +125,31 @@ class Ledger:
             return []
         try:
             found = json.loads(data)
-            return [_entry(member) for member in found] if isinstance(found, list) else None
+            for member in found:
+                _entry(member)
         except (ValueError, TypeError, KeyError):
             return None
+        return found if isinstance(found, list) else None
 
 
-def _same(old: Entry, new: Entry) -> bool:
-    dry = (old.status is Status.DRY_RUN) == (new.status is Status.DRY_RUN)
-    return dry and (old.key, old.channel, old.at) == (new.key, new.channel, new.at)
+def _same(old: _Member, new: _Member) -> bool:
+    dry = (old["status"] == Status.DRY_RUN) == (new["status"] == Status.DRY_RUN)
+    return dry and all(old[name] == new[name] for name in ("key", "channel", "at"))
 
 
-def _entry(member: dict[str, Any]) -> Entry:
+def _entry(member: _Member) -> Entry:
     return Entry(**{**member, "status": Status(member["status"])})
 
 
-def _encoded(entries: list[Entry]) -> bytes:
+def _encoded(members: list[_Member]) -> bytes:
     """The JSON, without the oldest finished entries where it would be too long."""
-    lines = [json.dumps(asdict(entry), sort_keys=True) for entry in entries]
+    lines = [json.dumps(member, sort_keys=True) for member in members]
     size = sum(len(line) + 2 for line in lines)
     kept: list[str] = []
     most = len(lines) - MOST_ENTRIES
-    for entry, line in zip(entries, lines, strict=True):
-        last = entry is entries[-1]
-        if (most > 0 or size > MOST_BYTES) and entry.status not in OPEN and not last:
+    for member, line in zip(members, lines, strict=True):
+        last = member is members[-1]
+        if (most > 0 or size > MOST_BYTES) and member["status"] not in OPEN and not last:
             most -= 1
             size -= len(line) + 2
         else:
