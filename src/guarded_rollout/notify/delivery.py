@@ -213,7 +213,7 @@ class _Run:
             self._record(Status.SENDING, attempts=self._entry.attempts + 1, attempted=clock.now())
             answer = self._once(send)
             if answer.came is Came.DELIVERED:
-                letters.drop(self._desk.root, self._entry.file)
+                letters.drop(self._desk.root, self._notice, self._channel)
                 return self._end(Status.DELIVERED, reason=answer.reason)
             reason = answer.reason
             self._record(

@@ -11,6 +11,7 @@ from guarded_rollout.core.notice import Channel, Notice
 from guarded_rollout.notify.message import Payload
 
 FOLDER = "notifications_out"
+KEPT = "kept"
 
 
 def keep(
@@ -36,11 +37,10 @@ def keep(
     return f"{FOLDER}/{name}"
 
 
-def drop(root: Path, file: str) -> None:
-    """The notice was delivered after all. `file`: as `keep` returned it; empty: there is none."""
-    if file:
-        with contextlib.suppress(OSError):
-            (root / FOLDER / Path(file).name).unlink()
+def drop(root: Path, notice: Notice, channel: Channel) -> None:
+    """The notice was delivered after all."""
+    with contextlib.suppress(OSError):
+        (root / FOLDER / _name(notice, channel, KEPT)).unlink()
 
 
 def _name(notice: Notice, channel: Channel, status: str) -> str:

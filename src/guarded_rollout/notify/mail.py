@@ -46,7 +46,7 @@ def postman(channel: Channel, environ: Environ) -> Postman:
     port = word("SMTP_PORT", environ, str(PORTS[security]))
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise Missing("SMTP_PORT is no port")
-    user = word("SMTP_USER", environ) or word("SMTP_USERNAME", environ)
+    user = word("SMTP_USER", environ)
     password = word("SMTP_PASSWORD", environ)
     if bool(user) != bool(password):
         raise Missing("SMTP_USER and SMTP_PASSWORD belong together: one of them is not set")
