@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from site_of_ours import ENVIRONMENT, Site, began
+from site_of_ours import Site
 
 from guarded_rollout.adapters.journal.sqlite import SqliteJournal
 from guarded_rollout.cli.agent import Caretaker
@@ -27,7 +27,7 @@ from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.facts import Started
-from guarded_rollout.core.plan import Kind, Step, make_plan
+from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.spec import Release
 from guarded_rollout.core.state import Phase
 from guarded_rollout.engine.agent import drive
@@ -46,9 +46,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gr-bench-") as folder, Site(replicas=1) as site:
-        site.deploy(None, "--detach")
-        site.wait_for(began(Step.SHIFT, "step-done"))
-        site.rollout("promote", "--env", ENVIRONMENT, "--reason", "first, without users")
+        site.serve_first()
         os.environ |= site.env
         rollouts = Rollouts(Path(folder))
         caretaker = Caretaker(Places(site.root), None, Screen(as_json=False))

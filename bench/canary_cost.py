@@ -19,9 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from bad_releases import make
 from load import Load
-from site_of_ours import ENVIRONMENT, Site, began
-
-from guarded_rollout.core.plan import Step
+from site_of_ours import Site
 
 SHARE = 5.0
 
@@ -56,11 +54,7 @@ def one(strategy: str, failing: Path, threads: int) -> dict[str, Any]:
     with Site(watch="10m", replicas=1) as site:
         if strategy == "canary":
             site.as_canary((SHARE, "5m"), (50, "2m"))
-        site.deploy(None, "--detach")
-        site.wait_for(began(Step.SHIFT, "step-done"))
-        done = site.rollout("promote", "--env", ENVIRONMENT, "--reason", "first, without users")
-        if done.returncode != 0:
-            raise SystemExit(done.stdout + done.stderr)
+        site.serve_first()
         with Load(site.port, threads=threads) as load:
             code, report = site.deploy(failing)
             tally = load.stop()

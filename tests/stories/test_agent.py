@@ -6,9 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from site_of_ours import Site, began, since_start
-
-from guarded_rollout.core.plan import Step
+from site_of_ours import Site, since_start
 
 pytestmark = pytest.mark.slow
 
@@ -16,13 +14,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def site():
     """1.0.0 serves; an agent looks after it."""
-    ours = Site(watch="20s", replicas=1)
-    ours.deploy(None, "--detach")
-    ours.wait_for(began(Step.SHIFT, "step-done"))
-    done = ours.rollout("promote", "--env", "production", "--reason", "first, without users")
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield ours
-    ours.close()
+    with Site(watch="20s", replicas=1) as ours:
+        yield ours.serve_first()
 
 
 def parent(pid):

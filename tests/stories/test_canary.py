@@ -2,9 +2,7 @@
 
 import pytest
 from load import Load
-from site_of_ours import Site, began
-
-from guarded_rollout.core.plan import Step
+from site_of_ours import Site
 
 pytestmark = pytest.mark.slow
 
@@ -12,15 +10,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def canary():
     """1.0.0 serves; users move by shares from now on, and each share has a control."""
-    site = Site(watch="40s", replicas=1)
-    site.as_canary((20, "6s"), (50, "6s"), control=True)
-    code, report = site.deploy(None, "--detach")
-    assert code == 0, report
-    site.wait_for(began(Step.SHIFT, "step-done"))
-    done = site.rollout("promote", "--env", "production", "--reason", "first, without users")
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield site
-    site.close()
+    with Site(watch="40s", replicas=1) as site:
+        site.as_canary((20, "6s"), (50, "6s"), control=True)
+        yield site.serve_first()
 
 
 def shares(report):

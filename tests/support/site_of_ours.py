@@ -105,6 +105,15 @@ class Site:
         words = [str(word) for word in arguments]
         return [sys.executable, "-m", "guarded_rollout", *words, "--root", str(self.root)]
 
+    def serve_first(self):
+        """1.0.0 serves, taken by a person: nobody uses it yet, so no gate can pass."""
+        code, report = self.deploy(None, "--detach")
+        assert code == 0, report
+        self.wait_for(began("shift", "step-done"))
+        done = self.rollout("promote", "--env", ENVIRONMENT, "--reason", "first, without users")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self
+
     @contextlib.contextmanager
     def agent(self):
         """`rollout agent`, ended as a service manager would."""

@@ -27,6 +27,7 @@ from guarded_rollout.core.series import Observation
 _MARK = {Answer.PASS: "pass", Answer.BREACH: "BREACH", Answer.UNKNOWN: "unknown"}
 
 SQL_SHOWN = 120
+_AS_USUAL = frozenset({"delivered", "skipped"})
 
 STEP_TEXT = {
     Step.PREFLIGHT: "check source, disk, port and database",
@@ -64,7 +65,7 @@ def fact_lines(  # noqa: C901, PLR0911, PLR0912 - one per kind
 ) -> list[str]:
     """What a fact looks like on a screen; empty for what only machines read.
 
-    `brief`: of the gates only those that do not pass.
+    `brief`: of the gates only those that do not pass, of notices only those that did not arrive.
     """
     match fact:
         case Started(plan=plan, by=by, reason=reason):
@@ -100,7 +101,8 @@ def fact_lines(  # noqa: C901, PLR0911, PLR0912 - one per kind
         case Acknowledged(by=by, reason=reason):
             return [f"acknowledged by {by}{f': {reason}' if reason else ''}"]
         case Notified(channel=channel, status=status, notice=key, reason=why):
-            return [f"notice {key.rpartition(':')[2]} to {channel}: {status}{why and f', {why}'}"]
+            told = f"notice {key.rpartition(':')[2]} to {channel}: {status}{why and f', {why}'}"
+            return [] if brief and status in _AS_USUAL else [told]
 
 
 def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:  # noqa: PLR0911 - one per step
