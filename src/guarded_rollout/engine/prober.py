@@ -91,6 +91,7 @@ class Prober:
         ok = sum(answers)
         with self._guard:
             self._pulse = self._pulse.after(Round(ok, len(answers) - ok, alive))
-            self._all_well = bool(answers) and ok == len(answers)
+            # An old version that was retired is not sick: nobody can say how it is.
+            self._all_well = ok == len(answers) if answers else None
             self._ok += ok
             self._failed += len(answers) - ok
