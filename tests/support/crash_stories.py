@@ -1,5 +1,6 @@
 """Rollouts to be killed in: each says what is there, what goes wrong, and what people do."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -162,10 +163,6 @@ def die(world: FileWorld) -> None:
         world.dead = {NEW}
 
 
-def both_sick(world: FileWorld) -> None:
-    world.sick = {NEW, OLD} if world.turns == {"sick"} else {NEW} if "sick" in world.turns else set()
-
-
 def late_rows(world: FileWorld) -> None:
     """Rows that were written after the backup that comes back."""
     if "late" not in world.turns:
@@ -176,7 +173,9 @@ def late_rows(world: FileWorld) -> None:
 
 def no_room_for_reports(world: FileWorld) -> None:
     """A file stands where the reports' copies go."""
-    (world.root / "monitor_logs").write_text("")
+    place = world.root / "monitor_logs"
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_text("")
 
 
 def back(name: str, when: Callable[[State], bool], way: Way | None = None) -> Turn:
@@ -211,9 +210,9 @@ PASSED = "watching Judged finishing"
 BREACHED = "watching Judged returning"
 
 STORIES = {
-    "old": Story(DONE, before=None),
+    "old": Story(DONE, before=None, until="new Started preparing"),
     "good": Story(DONE),
-    "good as a canary with a control": Story(DONE, tune=controlled),
+    "good as a canary with a control": Story(DONE, tune=controlled, since=MIGRATED),
     "backup": Story(DONE, Kind.BACKUP),
     "rehearse": Story(DONE, Kind.REHEARSE),
     "migrate": Story(DONE, Kind.MIGRATE),
@@ -239,7 +238,7 @@ STORIES = {
     "start fails": Story(BACK, failing=(Failing(f"start {NEW}"),), since=MIGRATED),
     "smoke fails": Story(BACK, harm=ill, turns=(Turn("ill", waits(Step.SMOKE)),), since=STARTED),
     "shift fails": Story(BACK, failing=(Failing(f"route {NEW}"),), since=SMOKED),
-    "fails its gate": Story(BACK, policy=PATIENT, harm=fail_requests),
+    "fails its gate": Story(BACK, policy=PATIENT, harm=fail_requests, since=WATCHED),
     "fails its gate as a canary": Story(
         BACK, policy=PATIENT, tune=controlled, harm=fail_requests, since=WATCHED
     ),
@@ -254,10 +253,20 @@ STORIES = {
     ),
     # Held, and what people do then.
     "held as unknown, then promoted": Story(
-        DONE, policy=TERSE, harm=blind, turns=(promote(in_phase(HOLDING)),), since=WATCHED
+        DONE,
+        policy=TERSE,
+        harm=blind,
+        turns=(promote(in_phase(HOLDING)),),
+        since=WATCHED,
+        until="holding PromoteAsked finishing",
     ),
     "held as unknown, then rolled back": Story(
-        BACK, policy=TERSE, harm=blind, turns=(back("no", in_phase(HOLDING)),), since=WATCHED
+        BACK,
+        policy=TERSE,
+        harm=blind,
+        turns=(back("no", in_phase(HOLDING)),),
+        since=HELD,
+        until="holding RollbackAsked returning",
     ),
     "held as unknown, then seen to be good": Story(
         DONE,
@@ -291,20 +300,20 @@ STORIES = {
         since=WATCHED,
         until=BREACHED,
     ),
-    "both sick, then only the new one": Story(
-        BACK,
-        policy=PATIENT,
-        harm=both_sick,
-        turns=(Turn("sick", in_phase(WATCHING, 1.0)), Turn("old mended", in_phase(HOLDING))),
-        since=WATCHED,
-        until="holding Judged returning",
-    ),
     # People.
     "rolled back in the watch": Story(
-        BACK, policy=PATIENT, turns=(back("no", in_phase(WATCHING)),), since=WATCHED
+        BACK,
+        policy=PATIENT,
+        turns=(back("no", in_phase(WATCHING)),),
+        since=WATCHED,
+        until="watching RollbackAsked returning",
     ),
     "promoted in the watch": Story(
-        DONE, policy=PATIENT, turns=(promote(in_phase(WATCHING)),), since=WATCHED
+        DONE,
+        policy=PATIENT,
+        turns=(promote(in_phase(WATCHING)),),
+        since=WATCHED,
+        until="watching PromoteAsked finishing",
     ),
     "paused and resumed": Story(
         DONE,
@@ -330,29 +339,46 @@ STORIES = {
         spared=("backup", "backups"),
     ),
     "called off before a step that touched nothing": Story(
-        REFUSED, turns=(back("no", waits(Step.BACKUP)),)
+        REFUSED,
+        turns=(back("no", waits(Step.BACKUP)),),
+        until="preparing RollbackAsked refused",
     ),
     "called off in a step": Story(
         BACK, turns=(back("no", runs(Step.START)),), since=MIGRATED, spared=("start", "stop")
     ),
     "called off before a step": Story(
-        BACK, turns=(back("no", waits(Step.SMOKE)),), since=MIGRATED
+        BACK,
+        turns=(back("no", waits(Step.SMOKE)),),
+        since=MIGRATED,
+        until="preparing RollbackAsked returning",
     ),
     "called off while it advances": Story(
         BACK,
         tune=canary,
         turns=(back("no", runs(Step.SHIFT, ADVANCING)),),
         since=ADVANCED,
+        until="advancing StepDone returning shift",
         spared=("route",),
     ),
     "called off before it advances": Story(
-        BACK, tune=canary, turns=(back("no", waits(Step.SHIFT, ADVANCING)),), since=WATCHED
+        BACK,
+        tune=canary,
+        turns=(back("no", waits(Step.SHIFT, ADVANCING)),),
+        since=WATCHED,
+        until="advancing RollbackAsked returning",
     ),
     "called off while it finishes": Story(
-        BACK, turns=(back("no", runs(Step.RETIRE)),), since=PASSED, spared=("route", "stop", "start")
+        BACK,
+        turns=(back("no", runs(Step.RETIRE)),),
+        since=PASSED,
+        until="finishing StepDone returning retire",
+        spared=("route", "stop", "start"),
     ),
     "called off between two steps of the finish": Story(
-        BACK, turns=(back("no", waits(Step.PRUNE)),), since=PASSED
+        BACK,
+        turns=(back("no", waits(Step.PRUNE)),),
+        since=PASSED,
+        until="finishing RollbackAsked returning",
     ),
     "called off twice": Story(
         BACK,
@@ -364,14 +390,21 @@ STORIES = {
     ),
     # What fails late.
     "a stage fails three times": Story(
-        BACK, tune=canary, failing=(Failing(ADVANCE),), since=ADVANCED
+        BACK,
+        tune=canary,
+        failing=(Failing(ADVANCE),),
+        since=ADVANCED,
+        until="advancing StepFailed returning shift",
     ),
-    "the old version cannot be stopped": Story(DONE, failing=(Failing(f"stop {OLD}"),), since=PASSED),
+    "the old version cannot be stopped": Story(
+        DONE, failing=(Failing(f"stop {OLD}"),), since=PASSED
+    ),
     "the old version cannot be stopped, and is wanted back": Story(
         BACK,
         failing=(Failing(f"stop {OLD}"),),
         turns=(back("no", runs(Step.RETIRE)),),
         since=PASSED,
+        until="finishing StepFailed returning retire",
         spared=("route",),
     ),
     "the report cannot be written": Story(DONE, harm=no_room_for_reports, since=PASSED),
@@ -396,6 +429,7 @@ STORIES = {
             promote(in_phase(HOLDING)),
         ),
         since=WATCHED,
+        until="holding RollbackAsked holding",
     ),
     "no way back, then by the backup": Story(
         BACK,
@@ -416,6 +450,7 @@ STORIES = {
         failing=(NO_WAY_DOWN,),
         turns=(back("no", runs(Step.SHIFT, ADVANCING)), promote(in_phase(HOLDING))),
         since=ADVANCED,
+        until="advancing StepDone holding shift",
         spared=("route",),
     ),
     "no way back, called off before it advances": Story(
@@ -425,6 +460,7 @@ STORIES = {
         failing=(NO_WAY_DOWN,),
         turns=(back("no", waits(Step.SHIFT, ADVANCING)), promote(in_phase(HOLDING))),
         since=WATCHED,
+        until="advancing RollbackAsked holding",
     ),
     "no way back, and a stage fails": Story(
         DONE,
@@ -433,5 +469,6 @@ STORIES = {
         failing=(Failing(ADVANCE), NO_WAY_DOWN),
         turns=(promote(in_phase(HOLDING)),),
         since=ADVANCED,
+        until="advancing StepFailed holding shift",
     ),
 }

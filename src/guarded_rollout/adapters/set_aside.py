@@ -48,6 +48,7 @@ class AsideFiles:
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.root)  # a file is only as durable as its folder's name
             for left in path.parent.glob(".set-aside_*.jsonl.*"):
                 left.unlink(missing_ok=True)
             with os.fdopen(

@@ -26,6 +26,7 @@ from guarded_rollout.adapters.archive.checksums import Checksums
 from guarded_rollout.adapters.archive.making import Making
 from guarded_rollout.adapters.archive.manifest import Manifest
 from guarded_rollout.adapters.archive.workspace import Taken, scratch, sweep, workspace
+from guarded_rollout.adapters.whole_files import sync_folder
 from guarded_rollout.core.problems import BadInput, Broken, Busy, Interrupted, Problem
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.ports import BackupRequest, Clock, Control, Database, Unpacked
@@ -59,6 +60,7 @@ class ZipArchive:
         """
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self.root)  # a file is only as durable as its folder's name
             self._sweep()
             with ExitStack() as stack:
                 name, work = self._reserve(request, stack, control)
