@@ -24,6 +24,7 @@ from crash_world import FileWorld, ports_on
 
 from guarded_rollout.adapters.journal.looking import open_readonly
 from guarded_rollout.core.facts import Adopted, Fact, Started, StepBegan
+from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.rollout import advance, replay
 from guarded_rollout.core.state import State
 from guarded_rollout.engine.agent import drive
@@ -47,7 +48,17 @@ REPEATED = ("set-aside", "snapshot", "restore")
 
 
 class Clock(FastClock):
-    """Fast, but whoever polls does not take a whole core."""
+    """Fast, but whoever polls does not take a whole core.
+
+    The wall's time jumps `by` seconds when it is asked for the `after`-th time.
+    """
+
+    by = 0.0
+    after = 0
+
+    def now(self) -> float:
+        self.after -= 1
+        return super().now() + (self.by if self.after < 0 else 0.0)
 
     def sleep(self, seconds: float) -> None:
         super().sleep(max(seconds, TICK_SECONDS * SPEED))
@@ -117,6 +128,12 @@ class Site:
     folder: Path
     name: str
     clock: Clock
+    lease: float = LEASE_SECONDS
+
+    @property
+    def state(self) -> Path:
+        """The folder of the journal and its locks."""
+        return self.folder / "state"
 
     @property
     def story(self) -> Story:
@@ -128,18 +145,7 @@ class Site:
 
     def live(self, doom: Doom) -> None:
         """Be the command line and the guard, until the rollout has ended or this process."""
-        world = FileWorld(self.clock, self.folder, failing_effects=self.story.failing)
-        world.before = lambda effect: doom.come(Place.EFFECT, effect)
-        world.head = "0001" if self.story.before is None else "0002"
-        self.story.harm(world)
-        journal = DoomedJournal(
-            self.folder / "journal.db",
-            self.clock,
-            self.folder / "locks",
-            doom,
-            world.ledger,
-            lease_seconds=LEASE_SECONDS,
-        )
+        world, journal = self.opened(doom)
         if not journal.entries(self.rollout):
             plan = self.story.plan(journal, world)
             journal.begin("production", self.rollout, Started(plan, "ann"), exclusive=True)
@@ -156,9 +162,25 @@ class Site:
             say=lambda _: None,
         )
 
+    def opened(self, doom: Doom) -> tuple[FileWorld, DoomedJournal]:
+        """The world as bad as the story wants it, and the journal."""
+        world = FileWorld(self.clock, self.folder, failing_effects=self.story.failing)
+        world.before = lambda effect: doom.come(Place.EFFECT, effect)
+        world.head = "0001" if self.story.before is None else "0002"
+        self.story.harm(world)
+        journal = DoomedJournal(
+            self.state / "journal.db",
+            self.clock,
+            self.state / "locks",
+            doom,
+            world.ledger,
+            lease_seconds=self.lease,
+        )
+        return world, journal
+
     def found(self) -> "Found":
         """What this rollout left."""
-        journal = open_readonly(self.folder / "journal.db", self.clock)
+        journal = open_readonly(self.state / "journal.db", self.clock)
         world = FileWorld(self.clock, self.folder)
         facts = [entry.fact for entry in journal.entries(self.rollout)]
         mine = [e for e in world.ledger.lines() if e["key"].startswith(f"{self.rollout}/")]
@@ -172,6 +194,17 @@ class Site:
 
 def forked(deed: Callable[[], None]) -> int:
     """How a child ended that did this: 0, or the signal's number negative."""
+    return ended(fork(deed))
+
+
+def ended(child: int) -> int:
+    """How it ended; waits for that."""
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def fork(deed: Callable[[], None]) -> int:
+    """A child that does this, and nothing else. A problem of the tool is code 3 and one line."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -180,13 +213,15 @@ def forked(deed: Callable[[], None]) -> int:
             signal.alarm(HUNG_SECONDS)
             deed()
             code = 0
+        except Problem as problem:
+            print(problem.why.what, problem.why.hint, file=sys.stderr)  # noqa: T201
+            code = 3
         except BaseException:  # noqa: BLE001 - a child tells its parent and ends here
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+    return child
 
 
 def killed(code: int) -> bool:

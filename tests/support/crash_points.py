@@ -53,8 +53,11 @@ def crossing(before: State, fact: Fact, after: State) -> str:
 class Doom:
     """Kills its process at one point, and writes down every point that it lives to see."""
 
-    def __init__(self, at: Point | None, trace: Path | None = None) -> None:
+    def __init__(
+        self, at: Point | None, trace: Path | None = None, sign: int = signal.SIGKILL
+    ) -> None:
         self._at = at
+        self._sign = sign
         self._trace = trace
         self._seen: Counter[tuple[Place, str]] = Counter()
         self._turn = threading.Lock()
@@ -65,7 +68,7 @@ class Doom:
             self._seen[place, name] += 1
             here = Point(place, name, self._seen[place, name])
             if here == self._at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._sign)
             if self._trace is not None:
                 with self._trace.open("a") as trace:
                     trace.write(f"{json.dumps(asdict(here))}\n")
