@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from guarded_rollout.core.notice import TYPES, ChannelKind, Notice
+from guarded_rollout.core.shown_text import units
 from guarded_rollout.notify import load_templates, render
 from guarded_rollout.notify.message import encoded
-from guarded_rollout.notify.text import units
 
 BUILT_IN = load_templates(None)
 HOSTILE = (

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guarded_rollout.core.notice import Notice
-from guarded_rollout.notify.text import clean, fit, hide, one_line, plain, units
+from guarded_rollout.core.shown_text import fit, one_line, plain, units
+from guarded_rollout.notify.text import clean, hide
 
 anything = st.text(alphabet=st.characters(categories=None), max_size=200)
 

@@ -12,9 +12,10 @@ from email.utils import format_datetime
 
 from guarded_rollout.core.hosts import loopback
 from guarded_rollout.core.notice import Channel, Notice
+from guarded_rollout.core.shown_text import one_line
 from guarded_rollout.notify.answers import Answer, Attempt, Came
 from guarded_rollout.notify.message import Payload
-from guarded_rollout.notify.text import hide, one_line
+from guarded_rollout.notify.text import hide
 from guarded_rollout.notify.variables import Environ, Missing, address, word
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}

@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from guarded_rollout.core.notice import GOOD_AGAIN, ChannelKind, Notice, Severity
+from guarded_rollout.core.shown_text import fit, units
 from guarded_rollout.notify.message import COLOURS, LINK, Message, Payload, host, iso, within
 from guarded_rollout.notify.teams import teams, teams_connector
 from guarded_rollout.notify.templates import Templates, load_templates
-from guarded_rollout.notify.text import clean, fit, units
+from guarded_rollout.notify.text import clean
 
 SLACK_HEADER, SLACK_TEXT, SLACK_BLOCKS = 150, 3000, 50
 SLACK_TOTAL = 12_000

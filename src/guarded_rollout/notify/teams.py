@@ -3,8 +3,8 @@
 import html
 from collections.abc import Iterable
 
+from guarded_rollout.core.shown_text import fit
 from guarded_rollout.notify.message import COLOURS, Message, Payload, host, within
-from guarded_rollout.notify.text import fit
 
 LARGEST = 28 * 1024
 _STYLES = {"info": "accent", "success": "good", "warning": "warning", "error": "attention"}

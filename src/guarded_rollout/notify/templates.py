@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from guarded_rollout.core.filling import PIECE, filled_line
 from guarded_rollout.core.notice import TYPES, Notice
 
 OTHERS, WEBHOOK = "notice", "webhook.json"
 _LARGEST = 64 * 1024
-_PIECE = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}]")
 _PACKED = Path(__file__).parent / "templates"
 _CHECKOUT = Path(__file__).parents[3] / "templates" / "notifications"
 
@@ -73,7 +73,7 @@ class Templates:
         text = self._texts.get(notice.type) or self._texts.get(OTHERS, "{environment}\n{message}")
         known = values(notice)
         first, _, body = text.strip("\n").partition("\n")
-        title = " ".join((_line(first, known) or "").split()).rstrip(" :")
+        title = " ".join((filled_line(first, known) or "").split()).rstrip(" :")
         parts = (_paragraph(part, known) for part in re.split(r"\n[ \t]*\n", body))
         return Filled(title or notice.type, tuple(part for part in parts if part))
 
@@ -121,31 +121,15 @@ def lint(folder: Path, shown: str) -> list[Finding]:
 
 def _paragraph(part: str, known: Mapping[str, str]) -> str:
     """Empty: every name of the paragraph is."""
-    if _line(part, known) is None:
+    if filled_line(part, known) is None:
         return ""
-    lines = (_line(line, known) for line in part.split("\n"))
+    lines = (filled_line(line, known) for line in part.split("\n"))
     return "\n".join(line.strip() for line in lines if line is not None).strip("\n")
-
-
-def _line(line: str, known: Mapping[str, str]) -> str | None:
-    """None: every name of the line is empty."""
-    used: list[str] = []
-
-    def value(piece: re.Match[str]) -> str:
-        if piece[0] in {"{{", "}}"}:
-            return piece[0][0]
-        if piece[1] not in known:
-            return piece[0]
-        used.append(known[piece[1]])
-        return known[piece[1]]
-
-    filled = _PIECE.sub(value, line)
-    return None if used and not any(used) else filled
 
 
 def _walk(node: Any, known: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
     if isinstance(node, str):
-        return _line(node, known) or ""
+        return filled_line(node, known) or ""
     if isinstance(node, list):
         return [_walk(member, known) for member in node]
     if isinstance(node, dict):
@@ -181,7 +165,7 @@ def _text_findings(shown: str, text: str) -> Iterator[Finding]:
         if shown.endswith(WEBHOOK):
             # JSON's own braces are no placeholders: only its texts are looked at.
             line = " ".join(re.findall(r'"(?:[^"\\]|\\.)*"', line))  # noqa: PLW2901 - the same line
-        for piece in _PIECE.finditer(line):
+        for piece in PIECE.finditer(line):
             if piece[0] in {"{", "}"}:
                 hint = "a placeholder is {name}; for a brace write {{ or }}"
                 yield Finding(shown, number, f"a single {piece[0]}", hint)
