@@ -118,6 +118,9 @@ class Target(Protocol):
     def stop(self, release: Release, drain_seconds: float) -> None:
         """SIGTERM, wait for the drain, then SIGKILL. Not running: no error."""
 
+    def logs(self, release: Release) -> Mapping[str, Path]:
+        """Look: by replica what it prints, or what it last printed before it was stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -701,6 +704,20 @@ class Told:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What an incident's issue is made of, for the first time. `since`: of its rollout, Unix.
+
+    `name` tells it from all others, `title` and `body` are for people; `body` is Markdown.
+    """
+
+    name: str
+    environment: str
+    since: float
+    title: str
+    body: str
+
+
 class Notices(Protocol):
     """Tells people. Nothing here raises: what cannot be delivered is kept where they look."""
 
@@ -709,6 +726,29 @@ class Notices(Protocol):
 
     def deliver(self, notice: Notice, channel: str) -> Told:
         """Send it, or give it up and keep it. A key that arrived there is not sent again."""
+
+
+class Tracker(Protocol):
+    """Where people work on incidents: one issue for each. Nothing here raises."""
+
+    def name(self, environment: str) -> str | None:
+        """Look: what it is called among the channels; None: none is configured."""
+
+    def tell(self, issue: Issue, news: Notice) -> Told:
+        """See to it that the issue is there, and that it has this piece of news once."""
+
+
+class Papers(Protocol):
+    """Files for people, below the root. Paths are relative to it."""
+
+    def template(self, name: str) -> str:
+        """Look: the project's own template, or the one that is built in."""
+
+    def write(self, file: str, text: str) -> None:
+        """Put it there, whole or not at all, and on the disk. Broken when it cannot be written."""
+
+    def written(self, file: str) -> str | None:
+        """Look: what is there; None: nothing that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -731,3 +771,5 @@ class Ports:
     web: Web
     host: Host
     notices: Notices
+    tracker: Tracker
+    papers: Papers

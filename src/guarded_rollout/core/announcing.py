@@ -5,6 +5,7 @@ it comes from, so a second projection gives the same keys; what was said of thes
 (`Notified`) is all there is to an outbox.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -53,6 +54,8 @@ class Story:
         alarm: since when a person is wanted and none has come; None: nobody is.
         full: what the machine has too little of.
         told: (key, channel) of what was delivered or given up.
+        incident: since when it went wrong by itself: it held, went back unasked, or got stuck.
+        acks: who said that they are on it; for whoever follows the incident.
     """
 
     rollout: str
@@ -64,6 +67,8 @@ class Story:
     alarm: tuple[int, float] | None = None
     told: frozenset[tuple[str, str]] = frozenset()
     full: frozenset[str] = frozenset()
+    incident: tuple[int, float] | None = None
+    acks: tuple[Notice, ...] = ()
 
 
 def tell(story: Story, line: Line) -> Story:
@@ -76,6 +81,10 @@ def tell(story: Story, line: Line) -> Story:
         story = replace(story, began=at, by=fact.by)
     asked = story.asked or isinstance(fact, RollbackAsked) or _is_rollback(after)
     story = replace(story, state=after, asked=asked)
+    if story.incident is None and _goes_wrong(before, after, asked=asked):
+        story = replace(story, incident=(number, at))
+    if isinstance(fact, Acknowledged) and story.incident is not None:
+        story = replace(story, acks=(*story.acks, _ack(story, number, at, fact)))
     if isinstance(fact, Observed):
         return _with_machine(story, number, at, fact.seen)
     fresh = tuple(_notice(story, number, at, *said) for said in _news(before, fact, after))
@@ -116,6 +125,22 @@ def due(story: Story, now: float) -> tuple[Notice, ...]:
         )
         for seconds in late
     )
+
+
+OF_INCIDENT = frozenset(
+    {"hold", "rollback-start", "rollback-success", "rollback-failure"}
+    | {"deploy-success", "window-complete", "escalation"}
+)
+"""The types of notices that are news of an incident."""
+
+
+def due_of_incident(story: Story, now: float) -> tuple[Notice, ...]:
+    """The news of the incident by now, oldest first; none without one."""
+    if story.incident is None:
+        return ()
+    since = story.incident[1]
+    news = [one for one in due(story, now) if one.type in OF_INCIDENT and one.at >= since]
+    return tuple(sorted((*news, *story.acks), key=lambda one: one.at))
 
 
 def next_due(story: Story, now: float) -> float | None:
@@ -216,18 +241,42 @@ def _notice(story: Story, number: int, at: float, kind: str, message: str) -> No
         initiator=story.by,
         duration=minutes(round(at - story.began)) if ended else "",
         evidence=_evidence(story.state),
-        look=(f"incidents/{incident_name(story.rollout)}.md",) if kind in _WITH_INCIDENT else (),
+        look=(incident_file(story.rollout),) if story.incident and kind in OF_INCIDENT else (),
         rollout=story.rollout,
         key=f"{story.rollout}:{number}:{kind}",
     )
 
 
-_WITH_INCIDENT = frozenset({"hold", "rollback-failure", "rollback-success", "escalation"})
+INCIDENTS = "incidents"
+"""The folder of what people read of incidents, below the root."""
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def incident_name(rollout: str) -> str:
     """Of its files, and for people."""
-    return f"INC-{rollout}"
+    return f"INC-{_NOT_IN_NAMES.sub('_', rollout)[:120]}"
+
+
+def incident_file(rollout: str) -> str:
+    """Where people read of it, below the root."""
+    return f"{INCIDENTS}/{incident_name(rollout)}.md"
+
+
+def _goes_wrong(before: State, after: State, *, asked: bool) -> bool:
+    """The moment at which a rollout becomes an incident: by itself, and after it was begun."""
+    if before.phase is after.phase or before.phase is Phase.NEW or after.plan is None:
+        return False
+    if after.plan.kind not in _TOLD:
+        return False
+    return after.phase in {Phase.HOLDING, Phase.STUCK} or (
+        after.phase is Phase.RETURNING and not asked
+    )
+
+
+def _ack(story: Story, number: int, at: float, fact: Acknowledged) -> Notice:
+    why = f": {fact.reason}" if fact.reason else ""
+    return _notice(story, number, at, "info", f"{fact.by} is on it{why}.")
 
 
 def _evidence(state: State) -> tuple[str, ...]:

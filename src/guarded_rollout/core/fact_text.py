@@ -105,7 +105,9 @@ def fact_lines(  # noqa: C901, PLR0911, PLR0912 - one per kind
             return [] if brief and status in _AS_USUAL else [told]
 
 
-def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:  # noqa: PLR0911 - one per step
+def _outcome_text(  # noqa: C901, PLR0911 - one per step
+    step: Step, outcome: dict[str, Any]
+) -> str:
     match step:
         case Step.BACKUP:
             return f": {outcome['file']} ({size_text(outcome['size'])}, verified)"
@@ -124,6 +126,8 @@ def _outcome_text(step: Step, outcome: dict[str, Any]) -> str:  # noqa: PLR0911 
             return f": traffic goes to {outcome['to'] or 'nobody'}"
         case Step.CONFIRM:
             return f": {outcome['consecutive_ok']} consecutive OK"
+        case Step.REPORT if outcome.get("problems"):
+            return f", but not written: {'; '.join(outcome['problems'])}"
         case Step.PRUNE:
             return (
                 f": {len(outcome['backups'])} backups, {len(outcome.get('releases', ()))} releases"

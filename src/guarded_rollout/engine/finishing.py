@@ -4,7 +4,7 @@ from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.retention import Backup, expired
 from guarded_rollout.engine.launching import arm_of
 from guarded_rollout.engine.order import Order
-from guarded_rollout.engine.record import write_report
+from guarded_rollout.engine.papers import write_papers
 from guarded_rollout.engine.situation import releases_in_use
 from guarded_rollout.ports import Control, Ports, Route
 
@@ -54,4 +54,6 @@ def prune_backups(ports: Ports, environment: str, keep_days: float) -> tuple[Bac
 
 
 def report(order: Order, ports: Ports, _: Control) -> Outcome:
-    return {"files": [str(file) for file in write_report(ports, order.rollout)]}
+    """What cannot be written is told; a full disk must not stop a way back."""
+    files, problems = write_papers(ports, order.rollout)
+    return {"files": files, "problems": problems}

@@ -7,12 +7,14 @@ a slow web hook holds the other up. On each channel notices arrive in their orde
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from guarded_rollout.core.announcing import Story, due, next_due, tell
-from guarded_rollout.core.facts import Notified
+from guarded_rollout.core.announcing import Story, due, due_of_incident, next_due, tell
+from guarded_rollout.core.facts import Fact, Notified
 from guarded_rollout.core.notice import Notice
 from guarded_rollout.core.problems import Problem
-from guarded_rollout.ports import Behind, Clock, Journal, Known, Notices, Ports
+from guarded_rollout.engine.incidents import issue_of
+from guarded_rollout.ports import Behind, Clock, Journal, Known, Notices, Ports, Told
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0
@@ -28,10 +30,9 @@ class Outbox:
         self._ports, self._rollout = ports, rollout
         self._stop = threading.Event()
         self._when_done = threading.Event()
-        channels = ports.notices.channels(environment)
         self._threads = [
-            threading.Thread(target=self._run, args=(channel,), name="notices", daemon=True)
-            for channel in channels
+            threading.Thread(target=self._run, args=(lane,), name="notices", daemon=True)
+            for lane in _lanes(ports, environment, rollout)
         ]
 
     def start(self) -> None:
@@ -52,16 +53,16 @@ class Outbox:
             self._ports.clock.sleep(_TICK)
         self.stop()
 
-    def _run(self, channel: str) -> None:
+    def _run(self, lane: "_Lane") -> None:
         reader = Reader(self._ports.journal, self._rollout)
         while not self._stop.is_set():
             last = self._when_done.is_set()
             try:
-                waiting = pending(reader.read(), channel, self._ports.clock.now())
+                waiting = pending(reader.read(), lane.name, self._ports.clock.now(), lane.due)
                 for notice in waiting:
                     if self._stop.is_set():
                         return
-                    self._deliver(reader, notice, channel)
+                    self._deliver(reader, notice, lane)
             except Problem:
                 # The journal is away. What was sent is in the notifier's own ledger meanwhile.
                 self._rest(PATIENCE_SECONDS)
@@ -70,10 +71,10 @@ class Outbox:
                 return
             self._rest(LOOK_SECONDS)
 
-    def _deliver(self, reader: "Reader", notice: Notice, channel: str) -> None:
-        told = self._ports.notices.deliver(notice, channel)
-        fact = Notified(notice.key, channel, told.status, told.attempts, told.reason)
-        while (notice.key, channel) not in reader.read().told:
+    def _deliver(self, reader: "Reader", notice: Notice, lane: "_Lane") -> None:
+        told = lane.send(notice)
+        fact = Notified(notice.key, lane.name, told.status, told.attempts, told.reason)
+        while (notice.key, lane.name) not in reader.read().told:
             try:
                 self._ports.journal.append(None, self._rollout, fact, after=reader.seq)
             except Behind:
@@ -86,6 +87,33 @@ class Outbox:
             if self._when_done.is_set() and not hurried:
                 return
             self._ports.clock.sleep(_TICK)
+
+
+Due = Callable[[Story, float], tuple[Notice, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """One place that notices go to: which of them by when, and how."""
+
+    name: str
+    due: Due
+    send: Callable[[Notice], Told]
+
+
+def _lanes(ports: Ports, environment: str, rollout: str) -> list[_Lane]:
+    """Every channel, and the tracker, which hears of incidents only."""
+
+    def channel(name: str) -> _Lane:
+        return _Lane(name, due, lambda notice: ports.notices.deliver(notice, name))
+
+    def tell_tracker(news: Notice) -> Told:
+        issue = issue_of(ports.journal, rollout)
+        return ports.tracker.tell(issue, news) if issue else Told("skipped", 0, "no incident")
+
+    lanes = [channel(name) for name in ports.notices.channels(environment)]
+    tracker = ports.tracker.name(environment)
+    return [*lanes, _Lane(tracker, due_of_incident, tell_tracker)] if tracker else lanes
 
 
 class Reader:
@@ -101,19 +129,25 @@ class Reader:
         for entry in self._journal.entries(self.story.rollout, self.seq):
             self.story = tell(self.story, (entry.seq, entry.at, entry.fact))
             self.seq = entry.seq
+            self.follows(entry.seq, entry.fact)
         return self.story
 
+    def follows(self, number: int, fact: Fact) -> None:
+        """One more entry was read."""
 
-def pending(story: Story, channel: str, now: float) -> tuple[Notice, ...]:
+
+def pending(story: Story, channel: str, now: float, of: Due = due) -> tuple[Notice, ...]:
     """What this channel was not told yet, oldest first."""
-    return tuple(one for one in due(story, now) if (one.key, channel) not in story.told)
+    return tuple(one for one in of(story, now) if (one.key, channel) not in story.told)
 
 
 OLD_NEWS = 24 * 3600.0
 """Seconds after which nobody is told any more what was not told in time."""
 
 
-def owed(journal: Journal, notices: Notices, clock: Clock, known: Known) -> bool:
+def owed(
+    journal: Journal, notices: Notices, clock: Clock, known: Known, tracker: str | None = None
+) -> bool:
     """Look: there is something to tell now, or later when nobody acknowledges."""
     now = clock.now()
     if now - known.began > OLD_NEWS:
@@ -121,4 +155,6 @@ def owed(journal: Journal, notices: Notices, clock: Clock, known: Known) -> bool
     story = Reader(journal, known.rollout).read()
     channels = notices.channels(known.environment)
     waiting = any(pending(story, channel, now) for channel in channels)
+    if tracker is not None:
+        waiting = waiting or bool(pending(story, tracker, now, due_of_incident))
     return waiting or (bool(channels) and next_due(story, now) is not None)

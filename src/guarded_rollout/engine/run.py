@@ -25,8 +25,8 @@ from guarded_rollout.core.problems import Interrupted
 from guarded_rollout.core.rollout import advance, verdicts
 from guarded_rollout.core.state import Phase, State
 from guarded_rollout.engine.order import Order
+from guarded_rollout.engine.papers import write_papers
 from guarded_rollout.engine.perform import perform
-from guarded_rollout.engine.record import write_report
 from guarded_rollout.engine.watch import Watch
 from guarded_rollout.ports import Away, Behind, Entry, Lease, Ports
 
@@ -109,10 +109,8 @@ class Controller:
         return self._state
 
     def _report(self) -> None:
-        try:
-            write_report(self._ports, self._rollout)
-        except OSError as error:
-            self._say(f"the report cannot be written: {error}; the journal has everything")
+        for problem in write_papers(self._ports, self._rollout)[1]:
+            self._say(f"not written: {problem}; the journal has everything")
 
     def _act(self) -> bool:
         """One action. False when there is nothing to do any more."""

@@ -45,4 +45,3 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 def _lines(texts: Iterable[str]) -> tuple[str, ...]:
     kept = [one_line(text, LONGEST_LINE) for text in tuple(texts)[:MOST_LINES]]
     return tuple(filter(None, kept))
-

@@ -9,7 +9,7 @@ from guarded_rollout.testing.data import (
     FakeLint,
     FakeMigrator,
 )
-from guarded_rollout.testing.people import FakeNotices
+from guarded_rollout.testing.people import FakeNotices, FakePapers, FakeTracker
 from guarded_rollout.testing.serving import (
     FakeBuilder,
     FakeHost,
@@ -40,4 +40,6 @@ def ports_of(world: World, journal: Journal) -> Ports:
         web=FakeWeb(world),
         host=FakeHost(),
         notices=FakeNotices(world),
+        tracker=FakeTracker(world),
+        papers=FakePapers(world),
     )

@@ -61,6 +61,7 @@ class FakeTarget:
         if release.name not in self.world.started:
             self.world.act("start", release.name)
             self.world.started[release.name] = (release, launch.replicas)
+            self.world.printed[release.name] = launch.replicas
         return self.replicas(release)
 
     def replicas(self, release: Release) -> tuple[Replica, ...]:
@@ -81,6 +82,11 @@ class FakeTarget:
 
     def started(self, service: str) -> tuple[Release, ...]:
         return tuple(r for r, _ in self.world.started.values() if r.service == service)
+
+    def logs(self, release: Release) -> Mapping[str, Path]:
+        folder = self.world.root / "printed"
+        numbers = range(self.world.printed.get(release.name, 0))
+        return {f"{release.name}-{n}": folder / f"{release.name}-{n}.log" for n in numbers}
 
     def stop(self, release: Release, drain_seconds: float) -> None:
         del drain_seconds

@@ -29,6 +29,8 @@ class World:
     Knobs: `fails` maps a verb (`"build"`, `"backup"`, `"migrate"`, `"route"`, ...) to the problem
     it raises; `sick` names releases that are not healthy, `dead` ones whose processes are gone;
     `failing` and `slow` are shares of requests per release name; `blind` stops the metrics;
+    `printed` has the replicas that a release ever had: their logs are files in `root/printed`;
+    `issues` has the news of each on the tracker, which is called `tracker`;
     `told` has (channel, notice) as they arrived on `channels`, except on those in `deaf`;
     `unfit` has releases that are not healthy on a schema; `findings` is what the lint says.
     """
@@ -59,6 +61,9 @@ class World:
     aside: dict[str, tuple[AsideNote, tuple[Change, ...]]] = field(default_factory=dict)
     copies: dict[str, dict[str, HeldCopy]] = field(default_factory=dict)
     told: list[tuple[str, Notice]] = field(default_factory=list)
+    printed: dict[str, int] = field(default_factory=dict)
+    issues: dict[str, list[str]] = field(default_factory=dict)
+    tracker: str | None = None
     routed: Route | None = None
     proxy: bool = False
     ledger: list[str] = field(default_factory=list)

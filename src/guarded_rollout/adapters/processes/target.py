@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -91,6 +92,13 @@ class ProcessTarget:
         with contextlib.suppress(OSError):  # not there, or not empty: somebody starts it again
             (folder / "release.json").unlink()
             folder.rmdir()
+
+    def logs(self, release: Release) -> Mapping[str, Path]:
+        """Look: by replica what it prints, or what it last printed before it was stopped."""
+        found = {file.stem: file for file in sorted(self._logs.glob(f"{release.name}-*.log"))}
+        living = {replica.name: replica.log for replica in self.replicas(release)}
+        known = {name for name in found if name.removeprefix(f"{release.name}-").isdecimal()}
+        return {name: found[name] for name in sorted(known)} | living
 
     def _start_one(self, launch: Launch, number: int) -> None:
         release = launch.built.release
