@@ -3,6 +3,7 @@
 from guarded_rollout import __version__
 from guarded_rollout.cli.gate_words import moment, percent, rate
 from guarded_rollout.cli.notice_words import add_notices
+from guarded_rollout.cli.paper_words import add_papers
 from guarded_rollout.cli.parser import (
     EXIT_CODES,
     Commands,
@@ -41,6 +42,7 @@ def build_parser() -> Parser:
     _add_backup(commands)
     _add_gates(commands)
     add_notices(commands)
+    add_papers(commands)
     return parser
 
 

@@ -12,7 +12,7 @@ from guarded_rollout.adapters.configuration.gate_plans import GatePlans, read_ga
 from guarded_rollout.cli.screen import Screen, tell
 from guarded_rollout.cli.spec import check_environment
 from guarded_rollout.cli.wiring import Places, open_journal
-from guarded_rollout.core.custom_suggestion import custom_suggestions
+from guarded_rollout.core.custom_suggestion import proposal
 from guarded_rollout.core.evidence_signals import Signal
 from guarded_rollout.core.facts import Fact
 from guarded_rollout.core.gate_history import judged_anew, otherwise, replayed, watched
@@ -35,7 +35,7 @@ from guarded_rollout.core.regressions import Traffic
 from guarded_rollout.core.rollout import ImpossibleFact
 from guarded_rollout.core.sample_deploy import sample_deploy
 from guarded_rollout.core.spec import EVERYBODY, Stage
-from guarded_rollout.core.suggestion import FEWEST_REQUESTS, document, suggestions
+from guarded_rollout.core.suggestion import FEWEST_REQUESTS
 from guarded_rollout.engine.watched_rollouts import (
     healthy,
     newest_watched,
@@ -283,11 +283,8 @@ def suggest(args: argparse.Namespace) -> int:
             f"no watched rollout in {args.env} has ended done: there is no history to learn from",
             f"deploy first: rollout deploy --env {args.env}",
         )
-    gates = plan.spec.environment.gates
-    usual_ones = suggestions(histories)
-    custom = custom_suggestions(histories, gates.custom)
-    found = (*usual_ones, *custom)
-    paste = document(args.env, usual_ones, custom, evidence=gates.evidence is not None)
+    offered = proposal(args.env, histories, plan.spec.environment.gates)
+    found, paste = offered.suggestions, offered.paste
     for one in found:
         value = f"{one.value:g} {one.unit}" if one.value is not None else "too little history"
         screen.line(f"{one.key:<24} {value}")

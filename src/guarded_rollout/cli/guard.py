@@ -15,6 +15,7 @@ from guarded_rollout.core.problems import NeedsPerson
 from guarded_rollout.core.rollout import advance, replay
 from guarded_rollout.core.state import Phase, State
 from guarded_rollout.engine.outbox import owed
+from guarded_rollout.notify.github import IssueTracker
 from guarded_rollout.notify.port import Notifier
 from guarded_rollout.ports import Away, Entry, Holder, Journal, Known
 
@@ -117,7 +118,9 @@ def untold(places: Places, journal: Journal, environment: str) -> Known | None:
     if lock_holder(places.outbox_lock(newest.rollout)) is not None:
         return None
     clock = SystemClock()
-    return newest if owed(journal, Notifier(places.root, clock), clock, newest) else None
+    tracker = IssueTracker(places.root, clock).name(environment)
+    notices = Notifier(places.root, clock)
+    return newest if owed(journal, notices, clock, newest, tracker) else None
 
 
 def find(journal: Journal, environment: str, rollout: str | None = None) -> Known | None:

@@ -19,6 +19,7 @@ from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.state import State, exit_code
 from guarded_rollout.engine.agent import drive
 from guarded_rollout.engine.outbox import Outbox
+from guarded_rollout.engine.papers import Paperwork
 from guarded_rollout.engine.record import Log
 from guarded_rollout.engine.situation import plan_of
 from guarded_rollout.ports import Away, Journal, Known, Ports
@@ -46,17 +47,22 @@ def guard(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: halt.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log = Log(places.root, known)
+    say = _whatever_the_disk(log.say)
     outbox = Outbox(ports, known.environment, known.rollout)
+    papers = Paperwork(ports, known.rollout, lambda text: say(ports.clock.now(), text))
+    papers.start()
     if known.ended is not None:
         _tell_people(places, known, outbox, halt)
+        papers.finish()
         return 0
     outbox.start()
     state = _drive_in_turn(ports, known, log, halt)
     for line in ending_lines(state, known.rollout):
-        _whatever_the_disk(log.say)(ports.clock.now(), line)
+        say(ports.clock.now(), line)
         tell(line)
     outbox.stop()
     _tell_people(places, known, Outbox(ports, known.environment, known.rollout), halt)
+    papers.finish()
     args.screen.document({"rollout": known.rollout, "phase": state.phase})
     return exit_code(state)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from guarded_rollout.adapters.host import user
 from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone, spawn, untold
 from guarded_rollout.cli.machines import expect_here
+from guarded_rollout.cli.papers import refresh
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
 from guarded_rollout.cli.screen import OnScreen, tell
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
@@ -269,8 +270,20 @@ def ack(args: argparse.Namespace) -> int:
             journal.append(None, known.rollout, fact, after=last)
             break
     args.screen.line(f"{known.rollout} is acknowledged by {fact.by}: nobody else is called")
+    _write_down(args, places, journal, known)
     args.screen.document({"rollout": known.rollout, "acknowledged": fact.by})
     return 0
+
+
+def _write_down(args: argparse.Namespace, places: Places, journal: Journal, known: Known) -> None:
+    """A guard that is at work writes the incident itself; after its end nobody would."""
+    try:
+        refresh(places, journal, known)
+        ended = untold(places, journal, known.environment)
+        if ended is not None and ended.rollout == known.rollout:
+            ensure_guard(places, journal, ended)
+    except Problem as problem:
+        args.screen.line(f"warning: the incident is not written anew: {problem.why.what}")
 
 
 def resume(args: argparse.Namespace) -> int:

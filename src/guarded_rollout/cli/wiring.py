@@ -153,11 +153,13 @@ def open_ports(places: Places, spec: Spec, journal: "Journal") -> "Ports":
     from guarded_rollout.adapters.envoy import EnvoyTraffic
     from guarded_rollout.adapters.host import SystemHost
     from guarded_rollout.adapters.migration_lint import MigrationLint, dialect_of
+    from guarded_rollout.adapters.papers import PaperFiles
     from guarded_rollout.adapters.processes.kept import Kept
     from guarded_rollout.adapters.processes.stage import ProcessStage
     from guarded_rollout.adapters.processes.target import ProcessTarget
     from guarded_rollout.adapters.set_aside import AsideFiles
     from guarded_rollout.adapters.web import HttpWeb
+    from guarded_rollout.notify.github import IssueTracker
     from guarded_rollout.notify.port import Notifier
     from guarded_rollout.ports import Ports
 
@@ -194,6 +196,8 @@ def open_ports(places: Places, spec: Spec, journal: "Journal") -> "Ports":
         web=HttpWeb(clock),
         host=SystemHost(places.root),
         notices=Notifier(places.root, clock),
+        tracker=IssueTracker(places.root, clock),
+        papers=PaperFiles(places.root),
     )
 
 

@@ -70,6 +70,11 @@ class Story:
     incident: tuple[int, float] | None = None
     acks: tuple[Notice, ...] = ()
 
+    @property
+    def environment(self) -> str:
+        """Where; empty before the first fact."""
+        return self.state.plan.spec.environment.name if self.state.plan else ""
+
 
 def tell(story: Story, line: Line) -> Story:
     """The story after one more entry."""

@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from guarded_rollout.core.evidence_signals import Signal
-from guarded_rollout.core.gates import CustomGate, CustomKind
+from guarded_rollout.core.gates import CustomGate, CustomKind, Gates
 from guarded_rollout.core.recorded_traffic import counted
 from guarded_rollout.core.series import Observation, focused
 from guarded_rollout.core.suggestion import (
     FEWEST_POLLS,
     History,
     Suggestion,
+    document,
     failure_rate,
     levels,
     p95,
     rounded_up,
+    suggestions,
 )
 
 _HOUR = 3600.0
@@ -81,3 +85,19 @@ def _level(histories: Sequence[Sequence[Observation]], gate: CustomGate) -> Sugg
     value = rounded_up(extreme / 2.0) if gate.below else rounded_up(2.0 * extreme)
     part = "half" if gate.below else "twice"
     return Suggestion(gate.name, value, "in its unit", f"{part} {said}", len(read), len(every_one))
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """`suggestions`: in the order of the gates file; `paste`: JSON for it."""
+
+    suggestions: tuple[Suggestion, ...]
+    paste: dict[str, Any]
+
+
+def proposal(environment: str, histories: Sequence[History], gates: Gates) -> Proposal:
+    """What the history says about the environment's gates and about those on its own metrics."""
+    usual = suggestions(histories)
+    custom = custom_suggestions(histories, gates.custom)
+    paste = document(environment, usual, custom, evidence=gates.evidence is not None)
+    return Proposal((*usual, *custom), paste)

@@ -90,17 +90,30 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class GithubIssues:
+    """Where incidents get an issue. `repository`: owner/name; `api`: the address of its REST API.
+
+    The token is in the environment.
+    """
+
+    repository: str
+    labels: tuple[str, ...] = ()
+    api: str = "https://api.github.com"
+
+
+@dataclass(frozen=True, slots=True)
 class NoticePolicy:
     """One environment's channels. `channels` None: the console, and what has its variable set.
 
     `known`: every channel that may be named. `deadline`: seconds for one notice on one channel.
-    `templates`: a folder below the root.
+    `templates`: a folder below the root. `github`: where incidents get an issue; None: nowhere.
     """
 
     known: Mapping[str, Channel]
     channels: tuple[str, ...] | None = None
     deadline: float = 60.0
     templates: str = "templates/notifications"
+    github: GithubIssues | None = None
 
 
 @dataclass(frozen=True, slots=True)

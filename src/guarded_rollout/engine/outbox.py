@@ -107,13 +107,30 @@ def _lanes(ports: Ports, environment: str, rollout: str) -> list[_Lane]:
     def channel(name: str) -> _Lane:
         return _Lane(name, due, lambda notice: ports.notices.deliver(notice, name))
 
-    def tell_tracker(news: Notice) -> Told:
-        issue = issue_of(ports.journal, rollout)
-        return ports.tracker.tell(issue, news) if issue else Told("skipped", 0, "no incident")
+    def track(news: Notice) -> Told:
+        return _track(ports, rollout, news)
 
     lanes = [channel(name) for name in ports.notices.channels(environment)]
     tracker = ports.tracker.name(environment)
-    return [*lanes, _Lane(tracker, due_of_incident, tell_tracker)] if tracker else lanes
+    return [*lanes, _Lane(tracker, due_of_incident, track)] if tracker else lanes
+
+
+def _track(ports: Ports, rollout: str, news: Notice) -> Told:
+    issue = issue_of(ports.journal, rollout)
+    return ports.tracker.tell(issue, news) if issue else Told("skipped", 0, "no incident")
+
+
+def tell_tracker(ports: Ports, rollout: str) -> Told:
+    """Tell the tracker all the news of an incident, once. The first that fails ends it."""
+    story = Reader(ports.journal, rollout).read()
+    if ports.tracker.name(story.environment) is None:
+        return Told("skipped", 0, "[notify.github] of rollout.toml names no repository")
+    told = Told("skipped", 0, "no incident")
+    for news in due_of_incident(story, ports.clock.now()):
+        told = _track(ports, rollout, news)
+        if told.status != "delivered":
+            break
+    return told
 
 
 class Reader:

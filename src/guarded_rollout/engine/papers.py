@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterable
 
-from guarded_rollout.core.account import account_of
+from guarded_rollout.core import account
+from guarded_rollout.core.account import Account
 from guarded_rollout.core.deployment_text import deployment_page
 from guarded_rollout.core.facts import Fact, Judged, Observed, StepBegan
 from guarded_rollout.core.plan import Kind
@@ -20,9 +21,13 @@ _TICK = 0.05
 
 def deployment_report(journal: Journal, rollout: str) -> str:
     """Look: the report as Markdown."""
+    return deployment_page(account_of(journal, rollout), utc)
+
+
+def account_of(journal: Journal, rollout: str) -> Account:
+    """Look: the rollout as people tell it."""
     entries = journal.entries(rollout)
-    lines = ((entry.seq, entry.at, entry.fact) for entry in entries)
-    return deployment_page(account_of(rollout, lines), utc)
+    return account.account_of(rollout, ((entry.seq, entry.at, entry.fact) for entry in entries))
 
 
 def write_papers(ports: Ports, rollout: str) -> tuple[list[str], list[str]]:

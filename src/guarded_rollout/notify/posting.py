@@ -27,12 +27,28 @@ class Unusable(Exception):  # noqa: N818 - it names what the address is
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A POST. `secrets`: what must not be in any answer that is shown, besides the address."""
+    """A request. `secrets`: what must not be in any answer that is shown, besides the address.
+
+    `at_most`: so many bytes of the answer are read. What is no GET may change something.
+    """
 
     url: str
     body: bytes
     headers: Mapping[str, str]
     secrets: tuple[str, ...] = ()
+    method: str = "POST"
+    at_most: int = _READ_AT_MOST
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered. `said`: its beginning, to be shown; `body` may have secrets."""
+
+    where: str
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+    said: str
 
 
 def checked(url: str) -> SplitResult:
@@ -56,6 +72,12 @@ def checked(url: str) -> SplitResult:
 
 def post(request: Request, attempt: Attempt, seconds: float, now: float) -> Answer:
     """Send it once. `now`: Unix seconds, for a Retry-After that is a date. Raises nothing."""
+    reply = exchange(request, attempt, seconds)
+    return reply if isinstance(reply, Answer) else _answer(reply, now)
+
+
+def exchange(request: Request, attempt: Attempt, seconds: float) -> Reply | Answer:
+    """Send it once. An Answer says why there is no reply. Raises nothing but Abandoned."""
     try:
         parts = checked(request.url)
     except Unusable as unusable:
@@ -70,8 +92,9 @@ def post(request: Request, attempt: Attempt, seconds: float, now: float) -> Answ
     with contextlib.closing(connection):
         try:
             connection.connect()
-            attempt.sending()
-            connection.request("POST", target, request.body, dict(request.headers))
+            if request.method != "GET":
+                attempt.sending()
+            connection.request(request.method, target, request.body or None, dict(request.headers))
             response = connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             reason = f"the certificate of {where} is not trusted: {error.verify_message}"
@@ -83,14 +106,19 @@ def post(request: Request, attempt: Attempt, seconds: float, now: float) -> Answ
             return Answer(came, hide(f"{where}: {_words(error, sent=attempt.sent)}", secrets))
         body = b""
         with contextlib.suppress(*_TROUBLE):
-            body = response.read(_READ_AT_MOST)
-        said = hide(body.decode("utf-8", "replace"), secrets)
-        return _answer(where, response, said, now)
+            body = response.read(request.at_most)
+        said = hide(body[:_READ_AT_MOST].decode("utf-8", "replace"), secrets)
+        return Reply(where, response.status, response.headers, body, said)
 
 
-def _answer(where: str, response: http.client.HTTPResponse, said: str, now: float) -> Answer:
-    status = response.status
-    wait = _seconds(response.headers.get("Retry-After"), now)
+def retry_after(reply: Reply, now: float) -> float | None:
+    """Seconds that the server asks for; None: it does not say."""
+    return _seconds(reply.headers.get("Retry-After"), now)
+
+
+def _answer(reply: Reply, now: float) -> Answer:
+    where, status, said = reply.where, reply.status, reply.said
+    wait = retry_after(reply, now)
     if 200 <= status < 300:
         # Old Teams connectors answer 200 and say in the body that they did not deliver.
         if said.startswith("Webhook message delivery failed"):

@@ -55,7 +55,8 @@ class FakePapers:
         return f"# {name} of {{incident}}\n"
 
     def write(self, file: str, text: str) -> None:
-        self.world.act("write", file)
+        if "write" in self.world.fails:
+            raise self.world.fails["write"]
         path = self.world.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

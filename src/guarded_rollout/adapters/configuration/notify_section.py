@@ -3,12 +3,21 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from guarded_rollout.adapters.configuration.located import Value, given, quoted, suggestion
-from guarded_rollout.core.notice import Channel, ChannelKind, NoticePolicy, Severity
+from guarded_rollout.core.hosts import loopback
+from guarded_rollout.core.notice import (
+    Channel,
+    ChannelKind,
+    GithubIssues,
+    NoticePolicy,
+    Severity,
+)
 
 _OWN = ("channels", "mention")
-_SHARED = (*_OWN, "channel", "templates", "deadline")
+_SHARED = (*_OWN, "channel", "templates", "deadline", "github")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _CHANNEL = ("kind", "variable", "at_least", "to")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
@@ -30,7 +39,7 @@ def read_notify(shared: Value | None, own: Value | None) -> NoticePolicy:
     """One environment's policy. `own` adds to `shared`: its list and its mentions win."""
     fields = shared.table(optional=_SHARED) if shared is not None else {}
     mine = own.table(optional=_OWN) if own is not None else {}
-    known = {str(kind): Channel(str(kind), kind) for kind in ChannelKind}
+    known = {str(kind): Channel(str(kind), kind, at_least=_quiet(kind)) for kind in ChannelKind}
     if "channel" in fields:
         known |= {
             name: _channel(name, section) for name, section in fields["channel"].any_table().items()
@@ -45,8 +54,45 @@ def read_notify(shared: Value | None, own: Value | None) -> NoticePolicy:
         known=known,
         channels=given(listed, lambda at: _names(at, known), None),
         deadline=given(fields.get("deadline"), _deadline, 60.0),
+        github=given(fields.get("github"), _github, None),
         templates=given(fields.get("templates"), Value.relative_path, NoticePolicy({}).templates),
     )
+
+
+def _quiet(kind: ChannelKind) -> Severity:
+    """What a channel hears where nothing is said: who is paged at night hears no good news."""
+    return Severity.WARNING if kind is ChannelKind.PAGERDUTY else Severity.INFO
+
+
+def _github(section: Value) -> GithubIssues:
+    fields = section.table(required=("repository",), optional=("labels", "api"))
+    repository = fields["repository"].text()
+    if _REPOSITORY.fullmatch(repository) is None or repository.endswith(("/.", "/..")):
+        raise fields["repository"].problem(
+            f"{quoted(repository)} is no repository", 'write "owner/name"'
+        )
+    return GithubIssues(
+        repository=repository,
+        labels=given(fields.get("labels"), _labels, ()),
+        api=given(fields.get("api"), _api, GithubIssues("").api),
+    )
+
+
+def _labels(value: Value) -> tuple[str, ...]:
+    for member in value.members():
+        if not 1 <= len(member.text()) <= 50:
+            raise member.problem("cannot be a label", "write 1 to 50 letters")
+    return tuple(member.text() for member in value.members())
+
+
+def _api(value: Value) -> str:
+    text = value.text().rstrip("/")
+    parts = urlsplit(text)
+    local = parts.scheme == "http" and loopback(parts.hostname or "")
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    if not (parts.scheme == "https" or local) or not parts.hostname or not plain:
+        raise value.problem("is no address of an API", 'write "https://github.example.com/api/v3"')
+    return text
 
 
 def _deadline(value: Value) -> float:
@@ -76,7 +122,7 @@ def _channel(name: str, section: Value) -> Channel:
         kind=kind,
         variable=given(fields.get("variable"), _variable, None),
         at_least=given(
-            fields.get("at_least"), lambda at: Severity(at.choice(Severity)), Severity.INFO
+            fields.get("at_least"), lambda at: Severity(at.choice(Severity)), _quiet(kind)
         ),
         to=given(fields.get("to"), _addresses, ()),
     )
