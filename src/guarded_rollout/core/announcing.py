@@ -5,6 +5,7 @@ it comes from, so a second projection gives the same keys; what was said of thes
 (`Notified`) is all there is to an outbox.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from guarded_rollout.core.gates import Answer
 from guarded_rollout.core.host_alerts import alert_text, alerting
 from guarded_rollout.core.notice import Notice
 from guarded_rollout.core.plan import Kind, Plan
+from guarded_rollout.core.redact import redact
 from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.rollout import advance
 from guarded_rollout.core.series import Observation
@@ -255,12 +257,14 @@ def _notice(story: Story, number: int, at: float, kind: str, message: str) -> No
 INCIDENTS = "incidents"
 """The folder of what people read of incidents, below the root."""
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
 
 
 def incident_name(rollout: str) -> str:
-    """Of its files, and for people."""
-    return f"INC-{_NOT_IN_NAMES.sub('_', rollout)[:120]}"
+    """Of its files, and for people. What a file cannot be called, or must not, has a digest."""
+    if _FILE_NAME.fullmatch(rollout) and redact(rollout) == rollout:
+        return f"INC-{rollout}"
+    return f"INC-{hashlib.sha256(rollout.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}"
 
 
 def incident_file(rollout: str) -> str:
