@@ -115,7 +115,7 @@ def _limited(site: Site, what: str, more: int) -> None:
         number = lowest + more
         resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
     else:
-        size = (site.state / "journal.db").stat().st_size + more * 2 * 4096
+        size = (site.state / "journal.db").stat().st_size + (more - 1) * 2048
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     site.live(Doom(None))
 
