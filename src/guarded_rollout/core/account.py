@@ -78,7 +78,7 @@ class Account:
     """A rollout so far.
 
     Fields:
-        last: when the newest entry was written; `last_moved`: the newest that changed its phase.
+        last: when the newest entry was written.
         steps: attempts, in their order; `shares`: (when, percent of the users) of a canary.
         fired: each gate's first breach, or else its newest answer.
         told: when, and what came of which notice on which channel.
@@ -88,7 +88,6 @@ class Account:
     plan: Plan
     began: float
     last: float
-    last_moved: float
     state: State
     steps: tuple[StepTaken, ...] = ()
     asked: tuple[Asked, ...] = ()
@@ -115,6 +114,12 @@ class Account:
         return replace(self.state, phase=ending_of(self.state)) if writing else self.state
 
     @property
+    def returned(self) -> float:
+        """When traffic was back; the newest entry's time where it had never left."""
+        back = [one.ended for one in self.steps if one.step is Step.RETURN and not one.why]
+        return next((at for at in reversed(back) if at is not None), self.last)
+
+    @property
     def backup(self) -> Mapping[str, Any] | None:
         """What the backup step has said: file, sha256, size; None: none was made."""
         return self.state.outcomes.get(Step.BACKUP)
@@ -139,10 +144,8 @@ def account_of(rollout: str, lines: Iterable[Line]) -> Account:
         raise ValueError(f"the journal of {rollout} does not begin with its start")
     state = State()
     fired: dict[str, Fired] = {}
-    moved = every[0][1]
-    for _, at, fact in every:
-        before, state = state.phase, advance(state, fact)
-        moved = at if state.phase is not before else moved
+    for _, _, fact in every:
+        state = advance(state, fact)
         if isinstance(fact, Judged):
             note(fired, fact)
     plan = every[0][2].plan
@@ -151,7 +154,6 @@ def account_of(rollout: str, lines: Iterable[Line]) -> Account:
         plan=plan,
         began=every[0][1],
         last=every[-1][1],
-        last_moved=moved,
         state=state,
         steps=_steps(every),
         asked=tuple(_asked(plan, every)),

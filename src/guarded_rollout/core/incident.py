@@ -164,7 +164,7 @@ def _story(incident: Incident, utc: Utc) -> list[str]:
     match account.phase:
         case Phase.ROLLED_BACK:
             serves = span(plan.baseline.name) if plan.baseline else "nothing"
-            told.append(f"{serves} serves again, since {utc(account.last_moved)}.")
+            told.append(f"{serves} serves again, since {utc(account.returned)}.")
         case Phase.DONE:
             told.append(f"It was promoted all the same: {span(account.state.reason, 2000)}.")
         case Phase.STUCK if incident.cause is not Cause.STUCK:

@@ -132,8 +132,11 @@ class _News(Reader):
     """Knows the newest entry that is more than a look: `news`, its number."""
 
     news = 0
+    _phase = Phase.NEW
 
     def follows(self, number: int, fact: Fact) -> None:
-        """A look is no news."""
-        if not isinstance(fact, Observed | Judged | StepBegan):
+        """A look is no news, unless something comes of it."""
+        phase = self.story.state.phase
+        if phase is not self._phase or not isinstance(fact, Observed | Judged | StepBegan):
             self.news = number
+        self._phase = phase
