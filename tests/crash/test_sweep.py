@@ -24,6 +24,8 @@ from crash_stories import STORIES
 
 from guarded_rollout.core.rollout import TABLE
 
+pytestmark = pytest.mark.slow
+
 MEMORY = Path("/dev/shm")
 DRIVERS = 2
 

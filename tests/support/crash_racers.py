@@ -21,7 +21,7 @@ from guarded_rollout.ports import Behind, Lease
 from guarded_rollout.testing import examples
 
 RACERS = 3
-DEEDS = 6
+DEEDS = 4
 LEASE_SECONDS = 600.0
 
 
