@@ -260,6 +260,15 @@ def test_monitoring_what_serves_ends_clean(settled):
     assert settled.world.ledger == []
 
 
+def test_monitoring_goes_back_to_a_version_that_was_retired(settled):
+    """It does not run any more, which is no sickness: it is started and takes over."""
+    settled.deploy()
+    settled.world.slow[NEW] = 0.5
+    state = settled.drive(settled.begin(Kind.MONITOR, examples.NEW))
+    assert state.phase is Phase.ROLLED_BACK
+    assert settled.world.serving() == OLD
+
+
 def test_staging_waits_for_a_person_when_a_gate_breaches(settled):
     """autoRollback false: the verdict stands, nothing moves."""
     settled.world.slow[NEW] = 0.5

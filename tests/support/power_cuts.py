@@ -75,7 +75,7 @@ class _Reader:
             if found and int(found[3]) >= 0:
                 yield from self._did(found[1], found[2], int(found[3]))
 
-    def _did(self, call: str, said: str, result: int) -> Iterator[Did]:
+    def _did(self, call: str, said: str, result: int) -> Iterator[Did]:  # noqa: PLR0912 - one case per call
         paths = [
             self._below(str(Path(_text(at)) / _text(word)))
             for at, word in _PATH.findall(said if "write" not in call else "")
