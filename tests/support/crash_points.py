@@ -100,14 +100,14 @@ class DoomedJournal(SqliteJournal):
         self._folded: dict[str, tuple[int, State]] = {}
 
     def begin(self, environment, rollout, fact: Started, *, exclusive):
-        self._name(State(), fact)
+        self._about_to_write(State(), fact)
         return super().begin(environment, rollout, fact, exclusive=exclusive)
 
     def append(self, lease, rollout, fact: Fact, *, after, ended=None):
         last, state = self._state(rollout, after)
         if last != after:
             raise Behind
-        self._name(state, fact)
+        self._about_to_write(state, fact)
         entry = super().append(lease, rollout, fact, after=after, ended=ended)
         self._folded[rollout] = (entry.seq, advance(state, fact))
         if isinstance(fact, StepBegan):
@@ -124,7 +124,7 @@ class DoomedJournal(SqliteJournal):
         self._folded[rollout] = (seq, state)
         return seq, state
 
-    def _name(self, before: State, fact: Fact) -> None:
+    def _about_to_write(self, before: State, fact: Fact) -> None:
         name = f"{crossing(before, fact, advance(before, fact))} {getattr(fact, 'step', '')}"
         self._file = _Doomed(
             path=self._plain.path, wait=self._plain.wait, doom=self._doom, name=name.strip()
