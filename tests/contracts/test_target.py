@@ -112,6 +112,18 @@ def test_stopping_twice_is_stopping_once(world):
     assert world.target.started("toy") == ()
 
 
+def test_logs_are_found_by_replica_and_stay_when_it_is_stopped(world):
+    """An incident attaches them, and by then the candidate is gone."""
+    launch = world.launch("1.0.0")
+    release = launch.built.release
+    assert world.target.logs(release) == {}
+    replicas = world.target.start(launch)
+    assert list(world.target.logs(release)) == [replica.name for replica in replicas]
+    world.target.stop(release, 10)
+    assert list(world.controller().logs(release)) == [replica.name for replica in replicas]
+    assert world.target.logs(world.launch("2.0.0").built.release) == {}
+
+
 def test_what_was_stopped_can_be_started_again(world):
     """A rollback brings a retired release back."""
     launch = world.launch("1.0.0")

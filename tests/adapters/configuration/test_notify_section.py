@@ -2,7 +2,7 @@
 
 import pytest
 
-from guarded_rollout.core.notice import ChannelKind, Severity
+from guarded_rollout.core.notice import ChannelKind, GithubIssues, Severity
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.notify.settings import chosen, load_policy
 
@@ -107,3 +107,48 @@ def test_a_mistake_is_told_with_line_and_key(folder, section, words):
     for word in words:
         assert word in said, said
     assert "SECRET" not in said
+
+
+GITHUB = """
+[notify.github]
+repository = "acme/shop"
+labels = ["incident"]
+api = "https://github.example.com/api/v3/"
+"""
+
+
+def test_incidents_have_a_repository(folder):
+    """For every environment; the public GitHub where no other address is said."""
+    assert load_policy(folder.path, "production").github is None
+    write(folder, GITHUB)
+    assert load_policy(folder.path, "production").github == GithubIssues(
+        "acme/shop", ("incident",), "https://github.example.com/api/v3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("acme/shop", "shop", 'write "owner/name"'),
+        ("acme/shop", "../..", 'write "owner/name"'),
+        ("https://github.example.com", "http://github.example.com", "is no address of an API"),
+        ("https://", "https://ann:pw@", "is no address of an API"),
+        ("labels", "label", "label"),
+        ('["incident"]', '[""]', "label"),
+    ],
+)
+def test_what_is_wrong_with_the_repository_is_named(folder, was, now, said):
+    """By file, line and key."""
+    write(folder, GITHUB.replace(was, now))
+    with pytest.raises(BadInput, match=r"rollout\.toml:") as raised:
+        load_policy(folder.path, "production")
+    assert said in str(raised.value.why)
+
+
+def test_who_is_paged_hears_no_good_news(folder):
+    """Where nothing else is said, for a pager of another name too."""
+    assert load_policy(folder.path, "staging").known["pagerduty"].at_least is Severity.WARNING
+    write(folder, '[notify.channel.night]\nkind = "pagerduty"\n')
+    known = load_policy(folder.path, "staging").known
+    assert known["night"].at_least is Severity.WARNING
+    assert known["slack"].at_least is Severity.INFO
