@@ -3,11 +3,12 @@
 import stat
 
 import pytest
+from made_journals import rolled_back, utc
 
 from guarded_rollout.adapters.papers import PaperFiles
 from guarded_rollout.core.filling import PIECE
+from guarded_rollout.core.incident import incident_of, rca_values
 from guarded_rollout.core.problems import Broken
-from tests.core.test_incident import incident_of, rca_values, rolled_back, utc
 
 
 def test_a_file_is_whole_and_its_owners(tmp_path):

@@ -212,6 +212,11 @@ class Site:
         active = self.rollout_active()
         return active["guard"]["pid"] if active and active["guard"] else None
 
+    def wait_until_guarded(self):
+        """The guard's process, once it holds its lease."""
+        self.until(self.guard_pid)
+        return self.guard_pid()
+
     def rollout_active(self):
         """The active rollout of `rollout status --json`."""
         return self.status()["active"]

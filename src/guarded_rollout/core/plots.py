@@ -117,4 +117,4 @@ def _bar(value: float | None, most: float) -> str:
         return GAP
     if most <= 0:
         return _BARS[0]
-    return _BARS[min(len(_BARS) - 1, round(value / most * (len(_BARS) - 1)))]
+    return _BARS[round(min(value, most) / most * (len(_BARS) - 1))]
