@@ -558,12 +558,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came back. `status` None: nothing did, `problem` says why. `ms` is the time it took."""
+    """What came back. `status` None: nothing did, `problem` says why. `ms` is the time it took.
+
+    `headers`: names in lower case, in the answer's order.
+    """
 
     status: int | None
     body: bytes
     ms: float
     problem: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Web(Protocol):

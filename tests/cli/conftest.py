@@ -65,7 +65,7 @@ def done(*steps):
         yield StepDone(step, OUTCOMES.get(step, {}))
 
 
-FINISH = (Step.RETIRE, Step.PRUNE, Step.REPORT)
+FINISH = (Step.SMOKE_USERS, Step.RETIRE, Step.PRUNE, Step.REPORT)
 BACK = (Step.RETURN, Step.STOP_CANDIDATE, Step.CONFIRM, Step.SMOKE_BASELINE, Step.REPORT)
 BREACH = Judged(
     30.0, (Verdict("p95", Gate.BREACH, "p95 is 2300 ms, the limit is 2000 ms", 2300.0),)

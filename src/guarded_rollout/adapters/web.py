@@ -6,6 +6,7 @@ Every request has its own connection: a probe must not be judged by how an older
 import contextlib
 import http.client
 import math
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class _Request:
     method: str
     path: str
     body: bytes | None = None
-    content_type: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class HttpWeb:
@@ -42,7 +43,15 @@ class HttpWeb:
 
     def check(self, address: Address, check: Check, body: bytes | None) -> Answered:
         """Send a smoke check's request. It is given up when it is late: then it has failed."""
-        request = _Request(check.method, check.path, body, check.content_type)
+        headers = dict(check.request_headers)
+        if check.content_type is not None:
+            headers["Content-Type"] = check.content_type
+        if check.token_env is not None:
+            token = os.environ.get(check.token_env)
+            if not token:
+                return Answered(None, b"", 0.0, f"the variable {check.token_env} is not set")
+            headers["Authorization"] = f"Bearer {token}"
+        request = _Request(check.method, check.path, body, tuple(headers.items()))
         return self._exchange(address, request, check.within_ms / 1000)
 
     def metrics(
@@ -64,15 +73,16 @@ class HttpWeb:
     def _exchange(self, address: Address, request: _Request, timeout: float) -> Answered:
         began = self._clock.monotonic()
         status, body, problem = None, b"", None
+        seen: tuple[tuple[str, str], ...] = ()
         try:
             connection = _Connection(address, self._clock, began + timeout)
             with contextlib.closing(connection):
-                status, body = _send(connection, request)
+                status, body, seen = _send(connection, request)
         except TimeoutError:
             problem = f"no answer within {timeout:g} s"
         except (OSError, http.client.HTTPException, ValueError, OverflowError, _TooLong) as error:
             problem = _sentence(error, address)
-        return Answered(status, body, (self._clock.monotonic() - began) * 1000, problem)
+        return Answered(status, body, (self._clock.monotonic() - began) * 1000, problem, seen)
 
 
 class _TooLong(Exception):  # noqa: N818 - it names what was seen
@@ -107,11 +117,14 @@ def _sentence(error: Exception, address: Address) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _send(connection: http.client.HTTPConnection, request: _Request) -> tuple[int, bytes]:
-    headers = {"User-Agent": AGENT, "Connection": "close"}
-    if request.content_type is not None:
-        headers["Content-Type"] = request.content_type
-    connection.request(request.method, request.path, request.body, headers)
+def _send(
+    connection: http.client.HTTPConnection, request: _Request
+) -> tuple[int, bytes, tuple[tuple[str, str], ...]]:
+    headers = {"User-Agent": AGENT, "Connection": "close", **dict(request.headers)}
+    connection.connect()
+    # A server may answer and close before it has read a body that it does not take.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.request(request.method, request.path, request.body, headers)
     with connection.getresponse() as response:
         if response.length is not None and response.length > LARGEST_BODY:
             raise _TooLong
@@ -119,7 +132,8 @@ def _send(connection: http.client.HTTPConnection, request: _Request) -> tuple[in
         body = response.read() if response.length is not None else response.read(LARGEST_BODY + 1)
         if len(body) > LARGEST_BODY:
             raise _TooLong
-        return response.status, body
+        found = tuple((name.lower(), value) for name, value in response.getheaders())
+        return response.status, body, found
 
 
 class _Socket(socket.socket):

@@ -15,7 +15,9 @@ from guarded_rollout.cli.parser import (
     forward_only,
     given_reason,
     group,
+    junit,
     reason,
+    timeout,
     word,
 )
 
@@ -249,12 +251,35 @@ def _add_looking(commands: "Commands") -> None:
     smoke = command(
         commands,
         "smoke",
-        "looking:smoke",
-        "send the smoke checks through the proxy",
-        "  rollout smoke --env production --tier critical",
+        "smoke:smoke",
+        "send the smoke checks through the proxy, as a user would; the report is in logs/ too",
+        "  rollout smoke --env production\n"
+        "  rollout smoke --env production --tier all --timeout 10m --junit smoke.xml\n"
+        "  rollout smoke --env production --post-rollback",
         "staging",
     )
-    smoke.add_argument("--tier", choices=["critical", "standard", "all"], default="critical")
+    tier = smoke.add_mutually_exclusive_group()
+    tier.add_argument(
+        "--tier",
+        "--level",
+        choices=["critical", "standard", "all"],
+        default="standard",
+        help="this one and the more urgent ones; default: standard",
+    )
+    tier.add_argument("--quick", action="store_true", help="the same as --tier critical")
+    smoke.add_argument(
+        "--timeout",
+        type=timeout,
+        default=600.0,
+        metavar="SECONDS",
+        help="for all checks together: 600, 600s, 10m; what is left then has failed; default: 600",
+    )
+    smoke.add_argument(
+        "--post-rollback",
+        action="store_true",
+        help="leave out what came with the new version, and say so",
+    )
+    junit(smoke)
     audit = group(commands, "audit", "the journal's integrity")
     command(
         audit,

@@ -1,4 +1,4 @@
-"""Commands that look: status, watch, audit verify, smoke."""
+"""Commands that look: status, watch, audit verify."""
 
 import argparse
 from dataclasses import asdict
@@ -9,19 +9,18 @@ from guarded_rollout.cli.guard import agent_pid, ensure_guard, find, left_alone
 from guarded_rollout.cli.journal_place import this_machine
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.rollouts import follow_to_rest
-from guarded_rollout.cli.screen import Screen, error_document, tell
-from guarded_rollout.cli.spec import check_environment, spec_for, spec_or_frozen
+from guarded_rollout.cli.screen import Screen, error_document
+from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.fact_text import minutes
 from guarded_rollout.core.gates import Verdict
 from guarded_rollout.core.problems import NeedsPerson, NotPossible
 from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.rollout import replay
-from guarded_rollout.core.spec import Release, Tier
+from guarded_rollout.core.spec import Release
 from guarded_rollout.core.state import State
 from guarded_rollout.engine.situation import read_situation
-from guarded_rollout.engine.smoke import smoke as run_smoke
-from guarded_rollout.ports import Address, Journal, Known, Ports
+from guarded_rollout.ports import Journal, Known, Ports
 
 
 def status(args: argparse.Namespace) -> int:
@@ -183,23 +182,3 @@ def audit_verify(args: argparse.Namespace) -> int:
         )
     screen.document(asdict(audit))
     return 0
-
-
-def smoke(args: argparse.Namespace) -> int:
-    """`rollout smoke`: the smoke checks through the proxy, as a user would send them."""
-    screen, places = args.screen, Places(args.root)
-    spec = spec_for(args, places)
-    ports = open_ports(places, spec, open_journal(places, look_only=True))
-    address = Address(host=spec.environment.listen_host, port=spec.environment.listen_port)
-    tier = Tier.CRITICAL if args.tier == "critical" else Tier.STANDARD
-    results = run_smoke(ports.web, places.root, spec.service, address, tier)
-    for result in results:
-        screen.line(
-            f"{'ok' if result.problem is None else 'FAILED':<7} {result.check:<24} "
-            f"{result.ms:7.1f} ms  {result.problem or ''}".rstrip()
-        )
-    failed = [result for result in results if result.problem is not None]
-    screen.document({"tier": args.tier, "results": [asdict(result) for result in results]})
-    if failed:
-        tell(f"{len(failed)} of {len(results)} checks failed")
-    return 3 if failed else 0

@@ -127,6 +127,22 @@ def days(text: str) -> float:
     return days
 
 
+def timeout(text: str) -> float:
+    """Seconds, or text with a unit."""
+    from guarded_rollout.adapters.configuration.durations import (
+        Unclear,
+        seconds,
+    )
+
+    try:
+        found = seconds(text, 1.0)
+    except Unclear as unclear:
+        raise argparse.ArgumentTypeError(f"{unclear}; {unclear.hint}") from None
+    if found <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time at all: write 600, 600s or 10m")
+    return found
+
+
 def dry_run(parser: argparse.ArgumentParser, does: str = "print the plan, touch nothing") -> None:
     """Add the option."""
     parser.add_argument("--dry-run", action="store_true", help=does)
@@ -135,6 +151,13 @@ def dry_run(parser: argparse.ArgumentParser, does: str = "print the plan, touch 
 def detach(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
     parser.add_argument("--detach", action="store_true", help="do not follow; the guard goes on")
+
+
+def junit(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    parser.add_argument(
+        "--junit", type=word, metavar="FILE", help="write a JUnit XML report there too"
+    )
 
 
 def forward_only(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,7 @@ STEP_TEXT = {
     Step.MIGRATE: "migrate the schema",
     Step.START: "start the candidate beside the old version",
     Step.SMOKE: "smoke checks on the candidate, before any user",
+    Step.SMOKE_USERS: "smoke checks through the proxy, as users are answered",
     Step.CALIBRATE: "measure how much the old version varies by itself",
     Step.SHIFT: "shift traffic in one change, old version warm",
     Step.RETIRE: "drain and stop the old version",

@@ -20,6 +20,7 @@ class Step(StrEnum):
     MIGRATE = "migrate"
     START = "start"
     SMOKE = "smoke"
+    SMOKE_USERS = "smoke-users"
     CALIBRATE = "calibrate"
     SHIFT = "shift"
     RETIRE = "retire"
@@ -194,7 +195,7 @@ def _steps(
         case Kind.DEPLOY:
             return (
                 tuple(step for step in _DEPLOY if step not in _unneeded(spec, baseline)),
-                (Step.RETIRE, Step.PRUNE, Step.REPORT),
+                (Step.SMOKE_USERS, Step.RETIRE, Step.PRUNE, Step.REPORT),
                 _BACK if baseline else (Step.RETURN, Step.STOP_CANDIDATE, Step.REPORT),
             )
         case Kind.MONITOR:

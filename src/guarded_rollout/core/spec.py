@@ -15,10 +15,25 @@ class Strategy(StrEnum):
 
 
 class Tier(StrEnum):
-    """How soon a smoke check runs: `critical` before any user sees a release."""
+    """How soon a smoke check runs. In the order of their force.
+
+    CRITICAL: before any user sees a release, and after a rollback.
+    STANDARD: after the promotion, and when a person asks.
+    EXTENDED: only when a person asks for all of them: big bodies, many requests at once.
+    """
 
     CRITICAL = "critical"
     STANDARD = "standard"
+    EXTENDED = "extended"
+
+
+class Area(StrEnum):
+    """What a smoke check is about. For reports; it changes nothing."""
+
+    API = "api"
+    PERFORMANCE = "performance"
+    SECURITY = "security"
+    DATA = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,21 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One smoke check: a request, and what a healthy service answers to it."""
+    """One smoke check: a request, and what a healthy service answers to it.
+
+    Every field from `status` on says something that must hold for each of its `repeat` answers.
+
+    Fields:
+        body_file, body, body_size: what is sent: a file, this text, or so many zero bytes.
+        request_headers: never a secret; `token_env` names the variable with a bearer token.
+        headers: what the answer's headers have to contain; with "" they only have to be there.
+        no_headers: headers that the answer must not have.
+        contains, lacks: text that the answer's body must, and must not, have.
+        json: dotted paths into the answer, and the value there as canonical JSON. `{version}`,
+            `{release}` and `{environment}` stand for those of the release that is asked.
+        within_ms: of each answer. `budget_ms`: of the `percentile` of all of them, nearest rank.
+        after_rollback: false: what it checks came with the new version.
+    """
 
     name: str
     path: str
@@ -52,6 +81,42 @@ class Check:
     status: int = 200
     contains: str | None = None
     within_ms: float = 2000.0
+    area: Area = Area.API
+    body: str | None = None
+    body_size: int = 0
+    request_headers: tuple[tuple[str, str], ...] = ()
+    token_env: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    no_headers: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    json: tuple[tuple[str, str], ...] = ()
+    repeat: int = 1
+    concurrency: int = 1
+    percentile: float = 95.0
+    budget_ms: float | None = None
+    after_rollback: bool = True
+
+    @property
+    def as_traffic(self) -> bool:
+        """Whether it may be sent as a user's request: nothing that fails, is big or comes often.
+
+        A refused request counts as a failure of the service, and so would roll it back.
+        """
+        return self.status < 400 and self.repeat == 1 and not self.body_size
+
+
+@dataclass(frozen=True, slots=True)
+class LogProbe:
+    """How the service's logger is exercised.
+
+    Fields:
+        argv: a program of the release that logs each record it reads, a JSON line, through the
+            service's own logging configuration to standard output, and ends with its input.
+        level_env: the variable that sets the lowest level; None: the service has none.
+    """
+
+    argv: tuple[str, ...]
+    level_env: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +166,7 @@ class Service:
     env: tuple[tuple[str, str], ...] = ()
     ready_seconds: float = 30.0
     drain_seconds: float = 30.0
+    logging: LogProbe | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,23 @@
-"""The deeds after the watch: the old version goes, what is old is pruned, people get a report."""
+"""The deeds after the watch: a last look as a user, the old version goes, a report is written."""
 
 from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.retention import Backup, expired
+from guarded_rollout.core.spec import Tier
 from guarded_rollout.engine.launching import arm_of
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.papers import write_papers
 from guarded_rollout.engine.situation import releases_in_use
+from guarded_rollout.engine.smoke import asked_as_user, checks_of, must_pass
 from guarded_rollout.ports import Control, Ports, Route
+
+
+def smoke_users(order: Order, ports: Ports, _: Control) -> Outcome:
+    """The standard checks too, through the proxy, while the old version is still warm."""
+    spec, candidate = order.plan.spec, order.plan.candidate
+    checks = checks_of(spec.service, Tier.STANDARD)
+    asked = asked_as_user(spec, candidate)
+    must_pass(ports, asked, f"{candidate.name}, through the proxy", checks)
+    return {"tier": "standard", "checks": len(checks)}
 
 
 def retire(order: Order, ports: Ports, _: Control) -> Outcome:

@@ -45,6 +45,7 @@ _DEEDS: Mapping[Step, _Deed] = {
     Step.SMOKE: preparing.smoke,
     Step.CALIBRATE: calibrating.calibrate,
     Step.SHIFT: preparing.shift,
+    Step.SMOKE_USERS: finishing.smoke_users,
     Step.RETIRE: finishing.retire,
     Step.PRUNE: finishing.prune,
     Step.CLOSE: restoring.close,

@@ -4,14 +4,14 @@ from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import BadInput, Broken
 from guarded_rollout.core.retention import DAY
-from guarded_rollout.core.spec import EVERYBODY
+from guarded_rollout.core.spec import EVERYBODY, Tier
 from guarded_rollout.engine.copying import copy_backup
 from guarded_rollout.engine.launching import arm_of, built_release, launch, standing
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.readiness import wait_until_well
-from guarded_rollout.engine.smoke import must_pass
+from guarded_rollout.engine.smoke import asked_at, checks_of, must_pass
 from guarded_rollout.engine.statements import listed
-from guarded_rollout.ports import Address, BackupRequest, Control, Ports, Ran, Route
+from guarded_rollout.ports import BackupRequest, Control, Ports, Ran, Route
 
 MINIMUM_FREE_BYTES = 256 * 2**20
 
@@ -117,9 +117,12 @@ def start(order: Order, ports: Ports, control: Control) -> Outcome:
 
 
 def smoke(order: Order, ports: Ports, _: Control) -> Outcome:
-    replicas = ports.target.replicas(order.plan.candidate)
+    spec, candidate = order.plan.spec, order.plan.candidate
+    replicas = ports.target.replicas(candidate)
+    checks = checks_of(spec.service, Tier.CRITICAL)
     for replica in replicas:
-        must_pass(ports, order.plan.spec, Address(socket=replica.socket), f"replica {replica.name}")
+        asked = asked_at(spec, replica.socket, candidate)
+        must_pass(ports, asked, f"replica {replica.name}", checks)
     return {"replicas": len(replicas), "tier": "critical"}
 
 

@@ -21,15 +21,15 @@ from guarded_rollout.core.plan import Way
 from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.schema_safety import breaks_old_release, refused
-from guarded_rollout.core.spec import Migrations, Release
+from guarded_rollout.core.spec import Migrations, Release, Tier
 from guarded_rollout.core.sql import normal
 from guarded_rollout.engine.drill import compare, filled
 from guarded_rollout.engine.launching import built_release, launch
 from guarded_rollout.engine.order import Order, backup_file
 from guarded_rollout.engine.readiness import wait_for_trial
-from guarded_rollout.engine.smoke import must_pass
+from guarded_rollout.engine.smoke import asked_at, checks_of, must_pass
 from guarded_rollout.engine.statements import MOST
-from guarded_rollout.ports import Address, Built, Control, Migrator, Ports, Ran, Scratch, Table
+from guarded_rollout.ports import Built, Control, Migrator, Ports, Ran, Scratch, Table
 
 PURPOSE = "rehearse"
 SHOWN = 200
@@ -194,4 +194,7 @@ class _Rehearsal:
         ready = launch(self.ports, spec, built, self.moves.scratch)
         with self.ports.stage.try_out(replace(ready, env=(*ready.env, MARK))) as trial:
             wait_for_trial(self.ports, spec, whom, trial, self.control)
-            must_pass(self.ports, spec, Address(socket=trial.socket()), whom, trial.log())
+            old = release != self.order.plan.candidate
+            checks = checks_of(spec.service, Tier.CRITICAL, rolled_back=old)
+            asked = asked_at(spec, trial.socket(), release)
+            must_pass(self.ports, asked, whom, checks, trial.log())

@@ -2,11 +2,11 @@
 
 from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.problems import Broken, Interrupted
-from guarded_rollout.core.spec import Release
+from guarded_rollout.core.spec import Release, Tier
 from guarded_rollout.engine.launching import arm_of, built_release, launch
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.readiness import wait_until_well
-from guarded_rollout.engine.smoke import must_pass
+from guarded_rollout.engine.smoke import asked_as_user, checks_of, must_pass
 from guarded_rollout.engine.statements import listed
 from guarded_rollout.ports import Address, Control, Ports, Route
 
@@ -76,9 +76,11 @@ def confirm(order: Order, ports: Ports, control: Control) -> Outcome:
 
 
 def smoke_baseline(order: Order, ports: Ports, _: Control) -> Outcome:
-    environment = order.plan.spec.environment
-    address = Address(host=environment.listen_host, port=environment.listen_port)
-    must_pass(ports, order.plan.spec, address, "the old version, through the proxy")
+    spec, baseline = order.plan.spec, order.plan.baseline
+    assert baseline is not None, "without an old version there is no such step"
+    checks = checks_of(spec.service, Tier.CRITICAL, rolled_back=True)
+    asked = asked_as_user(spec, baseline)
+    must_pass(ports, asked, "the old version, through the proxy", checks)
     return {"tier": "critical"}
 
 

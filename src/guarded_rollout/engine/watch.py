@@ -17,8 +17,8 @@ from guarded_rollout.core.series import ArmSeen, Observation, ProxyReading, Read
 from guarded_rollout.core.spec import Release
 from guarded_rollout.engine.prober import Prober
 from guarded_rollout.engine.scraping import scrape_proxy, scrape_replicas
-from guarded_rollout.engine.smoke import body_of, run_check
-from guarded_rollout.ports import Address, Ports
+from guarded_rollout.engine.smoke import asked_as_user, body_of, run_check
+from guarded_rollout.ports import Ports
 
 SCRAPES_PER_TIDYING = 60
 FRESH_SECONDS = 1.0
@@ -220,14 +220,16 @@ class Watch:
     def _synthetic_loop(self) -> None:
         """The smoke checks, in turn, through the proxy as a user would send them."""
         spec, ports = self._plan.spec, self._ports
-        address = Address(host=spec.environment.listen_host, port=spec.environment.listen_port)
-        bodies = [(check, body_of(ports.root, check)) for check in spec.service.checks]
+        asked = asked_as_user(spec)
+        bodies = [
+            (check, body_of(ports.root, check)) for check in spec.service.checks if check.as_traffic
+        ]
         pause = 1.0 / self._policy.synthetic_per_second
         turn = 0
         while bodies and not self._rest(pause):
             check, body = bodies[turn % len(bodies)]
             turn += 1
-            run_check(ports.web, address, check, body)
+            run_check(ports.web, asked, check, body)
 
 
 def _down_text(pulse: Pulse) -> str:

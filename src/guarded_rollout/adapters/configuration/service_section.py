@@ -4,21 +4,26 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from guarded_rollout.adapters.configuration.checks_section import (
+    VARIABLE,
+    read_checks,
+    url_path,
+    variable,
+)
 from guarded_rollout.adapters.configuration.custom_section import read_custom
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
 from guarded_rollout.adapters.configuration.metric_names import counter_with_label, metric
-from guarded_rollout.core.spec import Check, MetricNames, Migrations, Service, Tier
+from guarded_rollout.core.spec import LogProbe, MetricNames, Migrations, Service
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 START_PLACEHOLDERS = ("python", "folder", "socket", "replica")
+PROBE_PLACEHOLDERS = ("python", "folder")
 ENV_PLACEHOLDERS = ("environment", "release", "version", "database_url")
 ALEMBIC_PLACEHOLDERS = ("site_packages",)
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$", re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _READY = _DRAIN = 30.0
 
 
@@ -26,7 +31,7 @@ def read_service(value: Value, root: Path) -> Service:
     """The service. BadInput names file, line and key."""
     fields = value.table(
         required=("name", "source", "start", "health", "metrics", "checks"),
-        optional=("migrations", "env", "ready_within", "drain_within"),
+        optional=("migrations", "env", "ready_within", "drain_within", "logging"),
     )
     metrics = fields["metrics"].table(
         required=("failures", "durations", "queue"),
@@ -37,14 +42,15 @@ def read_service(value: Value, root: Path) -> Service:
         name=identifier(fields["name"]),
         source=fields["source"].relative_path(),
         start=_start(fields["start"]),
-        health_path=_url_path(fields["health"]),
-        metrics_path=given(metrics.get("path"), _url_path, "/metrics"),
+        health_path=url_path(fields["health"]),
+        metrics_path=given(metrics.get("path"), url_path, "/metrics"),
         metrics=_metric_names(metrics),
-        checks=_checks(fields["checks"], root),
+        checks=read_checks(fields["checks"], root),
         migrations=_migrations(migrations) if migrations is not None else None,
         env=given(fields.get("env"), variables, ()),
         ready_seconds=given(fields.get("ready_within"), Value.seconds, _READY),
         drain_seconds=given(fields.get("drain_within"), lambda at: at.seconds(zero=True), _DRAIN),
+        logging=given(fields.get("logging"), _log_probe, None),
     )
 
 
@@ -63,7 +69,7 @@ def variables(value: Value) -> tuple[tuple[str, str], ...]:
     """Environment variables for the service's processes. Secrets do not belong here."""
     found = []
     for name, member in value.any_table().items():
-        if _VARIABLE.fullmatch(name) is None:
+        if VARIABLE.fullmatch(name) is None:
             raise member.problem(
                 "is no name for an environment variable", "use letters, digits and _ only"
             )
@@ -85,17 +91,30 @@ def variables(value: Value) -> tuple[tuple[str, str], ...]:
 
 
 def _start(value: Value) -> tuple[str, ...]:
-    words = []
-    for member in value.members():
-        word = member.text()
-        _known_placeholders(member, word, START_PLACEHOLDERS)
-        words.append(word)
+    words = _words(value, START_PLACEHOLDERS)
     if not any("{socket}" in word for word in words):
         raise value.problem(
             "does not contain {socket}: traffic reaches a replica through that unix socket",
             'add it, for example ["{python}", "-m", "dhash", "serve", "--uds", "{socket}"]',
         )
-    return tuple(words)
+    return words
+
+
+def _words(value: Value, placeholders: Iterable[str]) -> tuple[str, ...]:
+    """An argument list."""
+    for member in value.members():
+        _known_placeholders(member, member.text(), placeholders)
+    return tuple(member.text() for member in value.members())
+
+
+def _log_probe(value: Value) -> LogProbe:
+    fields = value.table(required=("probe",), optional=("level_env",))
+    argv = _words(fields["probe"], PROBE_PLACEHOLDERS)
+    if not argv:
+        raise fields["probe"].problem(
+            "is empty", 'write for example ["{python}", "-m", "dhash", "log-probe"]'
+        )
+    return LogProbe(argv, given(fields.get("level_env"), variable, None))
 
 
 def _known_placeholders(value: Value, text: str, known: Iterable[str]) -> None:
@@ -104,13 +123,6 @@ def _known_placeholders(value: Value, text: str, known: Iterable[str]) -> None:
         if name not in allowed:
             braces = ", ".join(f"{{{option}}}" for option in allowed)
             raise value.problem(f"{{{name}}} is not known here", f"allowed: {braces}")
-
-
-def _url_path(value: Value) -> str:
-    text = value.text()
-    if not text.startswith("/") or " " in text or not text.isascii():
-        raise value.problem(f"{quoted(text)} is no path", 'a path begins with "/": "/health"')
-    return text
 
 
 _QUEUE_COUNTERS = ("queue_arrivals", "queue_departures")
@@ -142,51 +154,4 @@ def _migrations(value: Value) -> Migrations:
         alembic_ini=ini.relative_path(),
         lock_timeout_seconds=given(fields.get("lock_timeout"), Value.seconds, 5.0),
         timeout_seconds=given(fields.get("timeout"), Value.seconds, 600.0),
-    )
-
-
-def _checks(value: Value, root: Path) -> tuple[Check, ...]:
-    found: dict[str, Check] = {}
-    for member in value.members():
-        check = _check(member, root)
-        if check.name in found:
-            raise member.problem(
-                f"the name {quoted(check.name)} is taken", "give every check its own name"
-            )
-        found[check.name] = check
-    if not any(check.tier is Tier.CRITICAL for check in found.values()):
-        raise value.problem(
-            "no check is critical: nothing would test a release before users see it",
-            'give at least one check tier = "critical"',
-        )
-    return tuple(found.values())
-
-
-def _check(value: Value, root: Path) -> Check:
-    fields = value.table(
-        required=("name", "path"),
-        optional=("method", "tier", "body_file", "content_type", "status", "contains", "within"),
-    )
-    method = given(fields.get("method"), lambda at: at.choice(_METHODS), "GET")
-    body = fields.get("body_file")
-    if body is not None:
-        if method in {"GET", "HEAD"}:
-            raise body.problem(f"a {method} request has no body", 'add method = "POST"')
-        if not (root / body.relative_path()).is_file():
-            raise body.problem(
-                f"there is no file {body.relative_path()}",
-                "the path is relative to the folder of rollout.toml",
-            )
-        if "content_type" not in fields:
-            raise body.problem("has no content_type", 'add one: content_type = "image/jpeg"')
-    return Check(
-        name=fields["name"].text(),
-        path=_url_path(fields["path"]),
-        method=method,
-        tier=given(fields.get("tier"), lambda at: Tier(at.choice(Tier)), Tier.CRITICAL),
-        body_file=given(body, Value.relative_path, None),
-        content_type=given(fields.get("content_type"), Value.text, None),
-        status=given(fields.get("status"), lambda at: at.whole(100, 599, "as in HTTP"), 200),
-        contains=given(fields.get("contains"), Value.text, None),
-        within_ms=given(fields.get("within"), Value.seconds, 2.0) * 1000,
     )
