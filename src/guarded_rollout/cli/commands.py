@@ -9,6 +9,7 @@ from guarded_rollout.cli.parser import (
     Commands,
     Parser,
     command,
+    crowd,
     days,
     detach,
     dry_run,
@@ -280,6 +281,24 @@ def _add_looking(commands: "Commands") -> None:
         help="leave out what came with the new version, and say so",
     )
     junit(smoke)
+    logs = group(commands, "logs", "can the loggers be trusted")
+    validation = command(
+        logs,
+        "validate",
+        "logs:validate_logs",
+        "exercise the logger of the release that serves, and this tool's own: nothing lost or "
+        "torn, secrets hidden, fields, levels, rotation, file modes",
+        "  rollout logs validate --env production\n"
+        "  rollout logs validate --env production --concurrency 10 --junit logging.xml",
+        "staging",
+    )
+    validation.add_argument(
+        "--concurrency", type=crowd, default=10, metavar="N", help="processes at once; default: 10"
+    )
+    validation.add_argument(
+        "--lines", type=crowd, default=200, metavar="N", help="of each process; default: 200"
+    )
+    junit(validation)
     audit = group(commands, "audit", "the journal's integrity")
     command(
         audit,

@@ -153,6 +153,13 @@ def detach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="do not follow; the guard goes on")
 
 
+def crowd(text: str) -> int:
+    """How many processes or lines."""
+    if not text.isascii() or not text.isdigit() or not 2 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 2 to 10000")
+    return int(text)
+
+
 def junit(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
     parser.add_argument(

@@ -1,6 +1,7 @@
 """Files for people: the log of a rollout as it happens, and its report."""
 
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +46,13 @@ class Log:
     def _append(self, files: set[Path], text: str) -> None:
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a") as out:
+            with open(file, "a", opener=_private) as out:
                 out.write(text)
+
+
+def _private(name: str, flags: int) -> int:
+    """Others than its owner have no business in a log."""
+    return os.open(name, flags, 0o600)
 
 
 def _of_watch(fact: Fact) -> bool:

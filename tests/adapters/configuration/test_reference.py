@@ -16,8 +16,10 @@ PAGE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
 
 def test_every_key_is_on_the_page():
     """What is not described cannot be used."""
-    source = ROOT / "src/guarded_rollout/adapters/configuration/service_section.py"
-    sections = re.findall(r"(?:required|optional)=\(([^)]*)\)", source.read_text())
+    folder = ROOT / "src/guarded_rollout/adapters/configuration"
+    files = ("service_section.py", "checks_section.py")
+    source = "".join((folder / file).read_text() for file in files)
+    sections = re.findall(r"(?:required|optional)=\(([^)]*)\)", source)
     service = re.findall(r'"([a-z_]+)"', " ".join(sections))
     assert {"name", "failures", "body_file", "alembic_ini", "ready_within"} <= set(service)
     conf = [f"DHASH_{key}" for key in _GIVEN_TO_SERVICE]

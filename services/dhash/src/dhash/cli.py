@@ -1,4 +1,4 @@
-"""The command line: `dhash serve | hash | golden | migrate | heads`."""
+"""The command line: `dhash serve | hash | golden | migrate | heads | log-probe`."""
 
 import argparse
 import os
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("--to", default="head", metavar="REV", help="head, base or a revision")
     migrate.add_argument("--sql", action="store_true", help="print the SQL, change nothing")
     migrate.set_defaults(run=_migrate)
+
+    probe = commands.add_parser("log-probe", help="log the records of standard input")
+    probe.set_defaults(run=_log_probe)
 
     heads = commands.add_parser("heads", help="print the newest schema this release knows")
     heads.set_defaults(run=_heads)
@@ -137,4 +140,12 @@ def _heads(_options: argparse.Namespace) -> int:
 
     for revision in heads():
         print(revision)
+    return 0
+
+
+def _log_probe(_options: argparse.Namespace) -> int:
+    from dhash.log_probe import probe
+    from dhash.settings import Settings
+
+    probe(sys.stdin, Settings.from_environment())
     return 0

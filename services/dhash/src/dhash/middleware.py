@@ -43,7 +43,9 @@ class Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = identity
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = identity
+                headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         try:

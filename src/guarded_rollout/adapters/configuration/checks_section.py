@@ -115,14 +115,13 @@ def _check_body(fields: dict[str, Value], method: str, root: Path) -> None:
     for body in said:
         if method in {"GET", "HEAD", "OPTIONS", "TRACE"}:
             raise body.problem(f"a {method} request has no body", 'add method = "POST"')
+        if body is fields.get("body_file") and not (root / body.relative_path()).is_file():
+            raise body.problem(
+                f"there is no file {body.relative_path()}",
+                "the path is relative to the folder of rollout.toml",
+            )
         if "content_type" not in fields:
             raise body.problem("has no content_type", 'add one: content_type = "image/jpeg"')
-    file = fields.get("body_file")
-    if file is not None and not (root / file.relative_path()).is_file():
-        raise file.problem(
-            f"there is no file {file.relative_path()}",
-            "the path is relative to the folder of rollout.toml",
-        )
 
 
 def _check_repeat(fields: dict[str, Value], repeat: int) -> None:

@@ -130,7 +130,7 @@ class Keeper:
             self.note()
             ready()
             while not self.told_to_stop and not self.gone():
-                self.rest(TICK)
+                self.rest(float(self.spec.get("tick_seconds", TICK)))
                 self.rotate()
                 if not self.noted:
                     self.note()

@@ -40,6 +40,14 @@ class KeptStatus:
     log: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The size in bytes from which a log is rotated, and how often its keeper looks."""
+
+    limit: int
+    every_seconds: float
+
+
 class Kept:
     """One supervised process, known by its folder. It outlives whoever started it."""
 
@@ -55,11 +63,14 @@ class Kept:
         cwd: Path | None = None,
         stop_seconds: float = STOP_SECONDS,
         unlink: tuple[Path, ...] = (),
+        *,
+        rotation: Rotation | None = None,
     ) -> None:
         """See to it that the command is kept running; one that is kept already is left alone.
 
         `env` is the whole environment. `stop_seconds` is for a SIGTERM that comes from elsewhere
-        than `stop`. `unlink`: stale sockets, removed before each start. Raises NotPossible when
+        than `stop`. `unlink`: stale sockets, removed before each start. `rotation`: another than
+        the keeper's own. Raises NotPossible when
         something else is kept in this folder, Broken when the keeper does not start.
         """
         spec = {
@@ -69,6 +80,8 @@ class Kept:
             "stop_seconds": stop_seconds,
             "unlink": [str(path) for path in unlink],
         }
+        if rotation is not None:
+            spec |= {"log_bytes": rotation.limit, "tick_seconds": rotation.every_seconds}
         with self._turn() as held:
             self._finish_stopping()
             if self._keeper() is not None:
