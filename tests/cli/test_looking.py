@@ -172,11 +172,3 @@ def test_a_file_that_is_no_journal_is_refused(project):
         assert "\n  -> " in answer.err
     assert project.run("audit", "verify").code == 3
     assert project.tree() == before
-
-
-def test_smoke_of_a_service_that_is_off_exits_3(project):
-    """With each check's reason, and a count."""
-    answer = project.run("smoke", "--json")
-    assert answer.code == 3
-    assert [result["problem"] for result in answer.document["results"]] == ["connection refused"]
-    assert "1 of 1 checks failed" in answer.err

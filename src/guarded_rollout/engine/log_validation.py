@@ -10,7 +10,9 @@ from guarded_rollout.core.log_judging import Line
 from guarded_rollout.core.log_records import LEVELS, PLACES, Hidden, Record
 from guarded_rollout.ports import Clock, LogWriter, Replica, Written
 
-ROTATION_LINES = 80
+ROTATION_LINES = 30
+LAST_LINE = 15_000
+"""Characters. With it a round is more than the writer's log may hold, and without it less."""
 TAIL_BYTES = 2**18
 LOG_BYTES = 2 * 20_000_000 + TAIL_BYTES
 """What a replica's log may take on the disk: two files of the keeper's limit, and a little."""
@@ -130,7 +132,9 @@ def rotation(subject: Subject, effort: Effort) -> Iterator[Found]:
             Record(f"{records.mark(number, line)} {'x' * 1000}", fields={"n": line})
             for line in range(count)
         ]
-        batch.append(Record(f"{records.mark(number, count)} round {number} is over"))
+        padding = "x" * (LAST_LINE if number < 3 else 0)
+        over = f"{records.mark(number, count)} round {number} is over {padding}"
+        batch.append(Record(over))
         rounds.append(batch)
     rotated = subject.writer.rotate([_lines(batch) for batch in rounds], effort.timeout)
     if rotated is None:

@@ -18,7 +18,7 @@ from guarded_rollout.core.gates import (
     QueueGate,
 )
 from guarded_rollout.core.schedule import Schedule
-from guarded_rollout.core.spec import MetricNames, Spec, Tier
+from guarded_rollout.core.spec import LogProbe, MetricNames, Spec, Tier
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,7 +86,8 @@ def test_the_reference_service_is_described():
     assert (ROOT / photo.body_file).read_bytes().startswith(b"\xff\xd8\xff")
     golden = json.loads((ROOT / "services/dhash/golden/golden.json").read_bytes())
     approved = golden[Path(photo.body_file).name][0]
-    assert photo.contains == f'"hash":"{approved["fast"]}"'
+    assert dict(photo.json)["images.0.hash"] == f'"{approved["fast"]}"'
+    assert service.logging == LogProbe(("{python}", "-m", "dhash", "log-probe"), "DHASH_LOG_LEVEL")
 
 
 @pytest.mark.parametrize("name", NUMBERS)

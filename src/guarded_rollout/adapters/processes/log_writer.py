@@ -15,7 +15,7 @@ from guarded_rollout.adapters.processes.command import Command, on_disk
 from guarded_rollout.adapters.processes.kept import Kept, Rotation
 from guarded_rollout.ports import Clock, Rotated, Written
 
-LIMIT_BYTES = 64 * 2**10
+LIMIT_BYTES = 46_000
 LOOK_SECONDS = 0.05
 FROM_FIFO = 'exec "$@" <"$0"'
 HELLO_SECONDS = 20.0
