@@ -5,17 +5,12 @@ project is a copy with free ports and a short watch; its `.venv` lends `rollout`
 nothing.
 """
 
-import hashlib
-import json
 import re
-import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from site_of_ours import ENVIRONMENT, REPOSITORY, Site, free_port, since_start
+from project_of_ours import Project
+from site_of_ours import ENVIRONMENT, since_start
 
 from guarded_rollout.adapters.archive import ZipArchive
 from guarded_rollout.adapters.clock import SystemClock
@@ -26,10 +21,8 @@ from guarded_rollout.testing.control import Told
 
 pytestmark = pytest.mark.slow
 
-TOP = ("quick-deploy.sh", "pyproject.toml", "requirements.lock", "requirements-dev.lock")
 LATEST = "LATEST_BACKUP=$(ls -1 backups/dhash_*.zip | sort -r | head -n1)"
 SPECIFIC = "backups/dhash_production_20240101_120000.zip"
-NOT_SOURCE = shutil.ignore_patterns("tests", ".*", "__pycache__", "build", "dist")
 
 BEFORE_ANYTHING = (
     "./scripts/deploy_dhash.sh --help",
@@ -77,71 +70,8 @@ class Then(SystemClock):
         return self._at
 
 
-class Project(Site):
-    """A copy of the project's root."""
-
-    def __init__(self):
-        super().__init__(watch="6s", replicas=1)
-        (self.root / "services").unlink()
-        shutil.copytree(
-            REPOSITORY / "services" / "dhash",
-            self.root / "services" / "dhash",
-            ignore=NOT_SOURCE,
-        )
-        shutil.copytree(REPOSITORY / "scripts", self.root / "scripts")
-        shutil.copytree(REPOSITORY / "config", self.root / "config")
-        for name in TOP:
-            shutil.copy2(REPOSITORY / name, self.root / name)
-        self._configure()
-        self._lend_rollout()
-
-    def _configure(self):
-        """Both environments watch for seconds, with requests of their own."""
-        file = self.root / "rollout.toml"
-        text = file.read_text().replace('"127.0.0.1:8081"', f'"127.0.0.1:{free_port()}"', 1)
-        for name in (ENVIRONMENT, "staging"):
-            head = f"[environments.{name}]\n"
-            text = text.replace(head, f"{head}synthetic_per_second = 20\n")
-        file.write_text(re.sub(r"replicas = 2", "replicas = 1", text))
-        gates = self.root / "quality-gates-config.json"
-        policy = json.loads(gates.read_text())["environments"][ENVIRONMENT]
-        # Evidence would want a hundred requests; these stories are about lines that people type.
-        policy |= {"minimumSamples": 5, "judge": "thresholds"}
-        both = {ENVIRONMENT: policy, "staging": policy}
-        gates.write_text(json.dumps({"environments": both}))
-
-    def _lend_rollout(self):
-        """The set-up finds its own mark and does nothing; if it did something, that would fail."""
-        tools = self.root / ".venv" / "bin"
-        tools.mkdir(parents=True)
-        (tools / "rollout").symlink_to(Path(sys.executable).parent / "rollout")
-        (tools / "python").write_text("#!/bin/sh\necho 'nothing may be installed' >&2\nexit 99\n")
-        (tools / "python").chmod(0o755)
-        lock = "requirements-dev.lock"
-        content = (self.root / lock).read_bytes() + (self.root / "pyproject.toml").read_bytes()
-        mark = f"{hashlib.sha256(content).hexdigest()} {tuple(sys.version_info[:2])}\n"
-        (tools.parent / f".set-up-{lock}").write_text(mark)
-        self.env |= {"PYTHON": sys.executable}
-
-    def type(self, line):
-        """What somebody types in the root."""
-        return subprocess.run(
-            ["bash", "-c", line],
-            cwd=self.root,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-
-    def ship(self, version):
-        """The source is another version from now on."""
-        init = self.root / "services" / "dhash" / "src" / "dhash" / "__init__.py"
-        text = init.read_text()
-        before = re.search(r'__version__ = "(.+)"', text)[1]
-        init.write_text(text.replace(f'"{before}"', f'"{version}"'))
+class Dated(Project):
+    """With a backup of another day."""
 
     def back_up(self, at):
         """A backup as it would have been made then."""
@@ -158,7 +88,7 @@ class Project(Site):
 
 @pytest.fixture(scope="module")
 def project():
-    with Project() as ours:
+    with Dated() as ours:
         yield ours
 
 

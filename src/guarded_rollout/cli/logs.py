@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from guarded_rollout.adapters.processes.command import Command, command_of
 from guarded_rollout.adapters.processes.log_writer import ProcessLogWriter
@@ -84,6 +85,7 @@ def service_subject(places: Places, spec: Spec, ports: Ports, release: Release) 
 def own_subject(places: Places, ports: Ports) -> Subject:
     """What this tool writes into logs/ itself. One file per rollout: nothing to rotate."""
     argv = (sys.executable, "-m", "guarded_rollout.cli.log_probe", "{scratch}")
-    command = Command(argv, dict(os.environ), places.root)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = Command(argv, env, places.root)
     writer = ProcessLogWriter(command, places.state / "trials", ports.clock, "logs/deploy_*.log")
     return Subject("rollout's own log", writer, plain_lines)
