@@ -1,10 +1,18 @@
 """`rollout smoke` and `rollout logs validate`: reports, exit codes, and what they refuse."""
 
+import contextlib
 from xml.etree import ElementTree as ET
 
 import breakable_service
 import pytest
 from toy_configuration import ROLLOUT
+
+from guarded_rollout.core.facts import PromoteAsked, StepBegan, StepDone, StepFailed
+from guarded_rollout.core.plan import Step
+from guarded_rollout.core.problems import Why
+from guarded_rollout.core.report import ending_lines
+from guarded_rollout.core.rollout import replay
+from guarded_rollout.core.state import Phase, exit_code
 
 
 def logs(project):
@@ -83,3 +91,24 @@ def test_a_logger_that_nobody_can_reach_is_said(project):
     assert answer.code == 1
     assert "[service.logging] is missing" in answer.err
     assert "log-probe" in answer.err
+
+
+def test_a_release_that_answers_users_badly_after_its_watch_needs_a_person(project):
+    """It stays, the rest is done, and the way back is named."""
+    rollout = project.begin()
+    failed = StepFailed(Step.SMOKE_USERS, Why("1 of 2 smoke checks failed", "read the log"))
+    tries = [fact for turn in (1, 2, 3) for fact in (StepBegan(Step.SMOKE_USERS, turn), failed)]
+    person = PromoteAsked("ops@here", "checked by hand")
+    rest = [
+        fact
+        for step in (Step.RETIRE, Step.PRUNE, Step.REPORT)
+        for fact in (StepBegan(step, 1), StepDone(step, {}))
+    ]
+    project.happen(rollout, *project.forward(rollout), person, *tries, *rest)
+    with contextlib.closing(project.journal()) as journal:
+        state = replay(entry.fact for entry in journal.entries(rollout))
+    assert (state.phase, exit_code(state)) == (Phase.DONE, 3)
+    told = "\n".join(ending_lines(state, rollout))
+    assert "a person is needed: users are not answered well" in told
+    assert "rollout rollback --env production" in told
+    assert "left over: smoke-users: 1 of 2 smoke checks failed" in told
