@@ -27,6 +27,7 @@ from guarded_rollout.core.spec import (
     Release,
     Service,
 )
+from guarded_rollout.core.statement import Refused, SignOff
 
 
 class Clock(Protocol):
@@ -638,6 +639,13 @@ class Host(Protocol):
 
     def free_bytes(self) -> int:
         """Look: what the disk of `root` still takes."""
+
+
+class SignOffs(Protocol):
+    """A place where people agree to a plan: signed files, or reviews of a pull request."""
+
+    def found(self, digest: str) -> tuple[SignOff | Refused, ...]:
+        """Look: what is there for this digest, its signature or origin verified."""
 
 
 @dataclass(frozen=True, slots=True)

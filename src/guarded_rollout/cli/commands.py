@@ -18,9 +18,12 @@ from guarded_rollout.cli.parser import (
     group,
     junit,
     reason,
+    release_options,
     timeout,
+    without_signoffs,
     word,
 )
+from guarded_rollout.cli.signoff_words import add_signoffs
 
 
 def build_parser() -> Parser:
@@ -46,6 +49,7 @@ def build_parser() -> Parser:
     _add_gates(commands)
     add_notices(commands)
     add_papers(commands)
+    add_signoffs(commands)
     return parser
 
 
@@ -58,23 +62,10 @@ def _add_rollouts(commands: "Commands") -> None:
         "  rollout deploy --env staging --dry-run\n"
         "  rollout deploy --env production --reason 'release 1.4'",
     )
-    deploy.add_argument(
-        "--source", type=word, metavar="FOLDER", help="build from here, not from rollout.toml"
-    )
+    release_options(deploy)
     dry_run(deploy)
     deploy.add_argument("--again", action="store_true", help="deploy a release that already serves")
-    forward_only(deploy)
-    backup = deploy.add_mutually_exclusive_group()
-    backup.add_argument(
-        "--skip-backup", action="store_true", help="use a verified backup of the last 24 hours"
-    )
-    backup.add_argument("--backup-first", action="store_true", help="accepted: it always does")
-    deploy.add_argument(
-        "--config", type=word, metavar="FILE", help="quality gates, instead of the root's file"
-    )
-    deploy.add_argument(
-        "--duration", metavar="MINUTES", help="watch so long: 60, 60m, 3600s, 1h; not the file's"
-    )
+    without_signoffs(deploy)
     reason(deploy)
     detach(deploy)
 
@@ -87,6 +78,7 @@ def _add_rollouts(commands: "Commands") -> None:
     )
     migrate.add_argument("--source", type=word, metavar="FOLDER", help="build from here")
     forward_only(migrate)
+    without_signoffs(migrate)
     dry_run(migrate)
     reason(migrate)
     detach(migrate)

@@ -177,6 +177,35 @@ def forward_only(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def release_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides what a deploy does, and so what is signed off."""
+    parser.add_argument(
+        "--source", type=word, metavar="FOLDER", help="build from here, not from rollout.toml"
+    )
+    forward_only(parser)
+    backup = parser.add_mutually_exclusive_group()
+    backup.add_argument(
+        "--skip-backup", action="store_true", help="use a verified backup of the last 24 hours"
+    )
+    backup.add_argument("--backup-first", action="store_true", help="accepted: it always does")
+    parser.add_argument(
+        "--config", type=word, metavar="FILE", help="quality gates, instead of the root's file"
+    )
+    parser.add_argument(
+        "--duration", metavar="MINUTES", help="watch so long: 60, 60m, 3600s, 1h; not the file's"
+    )
+
+
+def without_signoffs(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    parser.add_argument(
+        "--without-signoffs",
+        type=given_reason,
+        metavar="WHY",
+        help="in an emergency: go on though sign-offs are missing; written down, people are told",
+    )
+
+
 def reason(parser: argparse.ArgumentParser, *, default: str | None = "") -> None:
     """Add the option. `default` None: required."""
     parser.add_argument(

@@ -12,12 +12,20 @@ from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.parser import CLOSED, INTERRUPTED
 from guarded_rollout.cli.screen import Gone, Screen, tell
 from guarded_rollout.cli.spec import spec_for
+from guarded_rollout.cli.standing import (
+    NOBODY_ASKED,
+    Agreed,
+    agreed,
+    standing_document,
+    standing_lines,
+    standing_of,
+)
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.facts import Started
-from guarded_rollout.core.plan import Kind, Plan, Wish, make_plan
+from guarded_rollout.core.plan import Kind, Plan, Situation, Wish, make_plan
 from guarded_rollout.core.problems import Busy, NeedsPerson, NotPossible, Problem
 from guarded_rollout.core.report import ending_lines, plan_lines, report
-from guarded_rollout.core.spec import Release
+from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.core.stage_power import StageFinds, stages_find
 from guarded_rollout.core.state import exit_code
 from guarded_rollout.engine.serving import ensure_serving
@@ -52,6 +60,28 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
     spec = spec_for(args, places)
     journal = open_journal(places, look_only=True)
     refuse_if_active(args, places, journal)
+    plan, ports, situation = planned(args, places, spec, journal, kind)
+    if kind is Kind.DEPLOY and plan.candidate == situation.serving and not args.again:
+        return _already_there(args, places, ports, plan)
+    finds = _finds(journal, plan)
+    screen.lines(plan_lines(plan, finds))
+    standing = standing_of(places, plan, user())
+    if standing is not None:
+        screen.lines(standing_lines(standing, plan, args.without_signoffs))
+    if args.dry_run:
+        screen.line("dry run: nothing was changed")
+        power = {"power": [asdict(one) for one in finds]} if finds else {}
+        signoffs = {"signoffs": standing_document(standing, plan)} if standing else {}
+        screen.document({"dry_run": True, **plan_document(plan), **power, **signoffs})
+        return 0
+    with_whom = agreed(args, places, plan, standing)
+    return begin_and_follow(args, places, open_journal(places), plan, with_whom)
+
+
+def planned(
+    args: argparse.Namespace, places: Places, spec: Spec, journal: Journal, kind: Kind
+) -> tuple[Plan, Ports, Situation]:
+    """What these words would do now. Looks only."""
     ports = open_ports(places, spec, journal)
     situation = read_situation(journal, args.env, _schema(ports))
     if kind is Kind.MONITOR:
@@ -59,17 +89,7 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
     else:
         candidate = ports.builder.describe(spec.service, ports.root / spec.service.source)
     wish = Wish(_backup_to_use(args, ports), getattr(args, "forward_only", None))
-    plan = make_plan(kind, spec, candidate, situation, wish)
-    if kind is Kind.DEPLOY and candidate == situation.serving and not args.again:
-        return _already_there(args, places, ports, plan)
-    finds = _finds(journal, plan)
-    screen.lines(plan_lines(plan, finds))
-    if args.dry_run:
-        screen.line("dry run: nothing was changed")
-        power = {"power": [asdict(one) for one in finds]} if finds else {}
-        screen.document({"dry_run": True, **plan_document(plan), **power})
-        return 0
-    return begin_and_follow(args, places, open_journal(places), plan)
+    return make_plan(kind, spec, candidate, situation, wish), ports, situation
 
 
 def _finds(journal: Journal, plan: Plan) -> tuple[StageFinds, ...]:
@@ -114,12 +134,20 @@ def _already_there(args: argparse.Namespace, places: Places, ports: Ports, plan:
     return 0
 
 
-def begin_and_follow(args: argparse.Namespace, places: Places, journal: Journal, plan: Plan) -> int:
+def begin_and_follow(
+    args: argparse.Namespace,
+    places: Places,
+    journal: Journal,
+    plan: Plan,
+    with_whom: Agreed = NOBODY_ASKED,
+) -> int:
     """Write the plan into the journal, start the guard, show what happens."""
     began = datetime.now(UTC)  # noqa: TID251 - the rollout's name is made here
     environment = plan.spec.environment.name
     rollout = f"{environment}-{began:%Y%m%d-%H%M%S}-{plan.digest[:6]}"
-    started = Started(plan, user(), args.reason, this_machine())
+    started = Started(
+        plan, user(), args.reason, this_machine(), with_whom.signoffs, with_whom.without
+    )
     exclusive = plan.kind is not Kind.BACKUP
     first = journal.begin(environment, rollout, started, exclusive=exclusive)
     known = Known(rollout, environment, plan.kind, first.at, None)

@@ -167,8 +167,9 @@ def _news(before: State, fact: Fact, after: State) -> list[Said]:
     if plan is None or plan.kind not in _TOLD:
         return []
     match fact:
-        case Started():
-            return [_started(plan)]
+        case Started(by=by, without_signoffs=why):
+            alone = f"{by} goes on without the sign-offs that are missing: {why}."
+            return [*([("error", alone)] if why else []), _started(plan)]
         case PauseAsked(by=by, reason=reason):
             return [("watch", f"Paused by {by}: {reason}. The share stays, a breach rolls back.")]
         case ResumeAsked(by=by, reason=reason):

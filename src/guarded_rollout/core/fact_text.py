@@ -71,7 +71,7 @@ def fact_lines(  # noqa: C901, PLR0911, PLR0912 - one per kind
     match fact:
         case Started(plan=plan, by=by, reason=reason):
             why = f" ({reason})" if reason else ""
-            return [f"{plan.kind} of {plan.candidate.name} started by {by}{why}"]
+            return [f"{plan.kind} of {plan.candidate.name} started by {by}{why}", *_agreed(fact)]
         case StepBegan(step=step, attempt=attempt):
             again = f" (attempt {attempt})" if attempt > 1 else ""
             return [f"{step:<15} {STEP_TEXT[step]}{again}"]
@@ -104,6 +104,16 @@ def fact_lines(  # noqa: C901, PLR0911, PLR0912 - one per kind
         case Notified(channel=channel, status=status, notice=key, reason=why):
             told = f"notice {key.rpartition(':')[2]} to {channel}: {status}{why and f', {why}'}"
             return [] if brief and status in _AS_USUAL else [told]
+
+
+def _agreed(fact: Started) -> list[str]:
+    lines = [
+        f"  signed off by {one.statement.who} ({one.statement.account}, {one.key or one.source})"
+        for one in fact.signoffs
+    ]
+    if fact.without_signoffs:
+        lines.append(f"  WITHOUT THE SIGN-OFFS THAT ARE MISSING: {fact.without_signoffs}")
+    return lines
 
 
 def _outcome_text(  # noqa: C901, PLR0911 - one per step

@@ -11,6 +11,7 @@ from guarded_rollout.core.gates import Verdict
 from guarded_rollout.core.plan import Plan, Step, Way
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.series import Observation
+from guarded_rollout.core.statement import SignOff
 
 Outcome = dict[str, Any]
 """What a step reports: JSON values only."""
@@ -28,12 +29,15 @@ class Started:
     """A rollout began with this plan. From here on the configuration is not read again.
 
     `machine`: where its replicas run, when only that machine can reach them; empty: not known.
+    `signoffs`: those that counted. `without_signoffs`: why it goes without those that are missing.
     """
 
     plan: Plan
     by: str
     reason: str = ""
     machine: str = ""
+    signoffs: tuple[SignOff, ...] = ()
+    without_signoffs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from guarded_rollout.core.fact_text import STEP_TEXT, minutes
 from guarded_rollout.core.facts import (
     Fact,
     Judged,
+    Started,
     StepDone,
     StepFailed,
 )
@@ -194,6 +195,7 @@ def report(rollout: str, at: Sequence[float], facts: Sequence[Fact]) -> dict[str
     state = replay(facts)
     plan = state.plan
     assert plan is not None, "a rollout has a plan from its first fact on"
+    begun = next(fact for fact in facts if isinstance(fact, Started))
     judged = [
         {"at": when, **msgspec.to_builtins(fact)}
         for when, fact in zip(at, facts, strict=True)
@@ -217,6 +219,8 @@ def report(rollout: str, at: Sequence[float], facts: Sequence[Fact]) -> dict[str
         "candidate": msgspec.to_builtins(plan.candidate),
         "baseline": msgspec.to_builtins(plan.baseline),
         "plan_digest": plan.digest,
+        "signoffs": msgspec.to_builtins(begun.signoffs),
+        "without_signoffs": begun.without_signoffs,
         "began": at[0],
         "last": at[-1],
         "phase": ending,

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from guarded_rollout.core.gates import CustomGate, Gates
 from guarded_rollout.core.schedule import Schedule
+from guarded_rollout.core.signoff_policy import SignOffPolicy
 
 
 class Strategy(StrEnum):
@@ -265,6 +266,7 @@ class Environment:
         pin: a header, and a cookie, by which testers choose their arm.
         control: a canary is compared with fresh processes of the old version, which get as many
             users as it does; else with the old version as it runs.
+        signoffs: who has to agree before a release may come here; None: nobody.
     """
 
     name: str
@@ -285,6 +287,7 @@ class Environment:
     sticky: tuple[str, ...] = ()
     pin: str | None = None
     control: bool = False
+    signoffs: SignOffPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from guarded_rollout.adapters.configuration.copies_section import read_copies
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
 from guarded_rollout.adapters.configuration.service_section import identifier, variables
+from guarded_rollout.adapters.configuration.signoffs_section import read_signoffs
 from guarded_rollout.adapters.configuration.stages_section import read_stages
+from guarded_rollout.core.signoff_policy import Person, SignOffPolicy
 from guarded_rollout.core.spec import (
     EVERYBODY,
     STAGES,
@@ -38,6 +40,7 @@ _OPTIONAL = (
     "control",
     "alerts",
     "notify",
+    "signoffs",
 )
 _STICKY = re.compile(r"(header|cookie):[A-Za-z0-9_-]+")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
@@ -71,15 +74,19 @@ class Site:
     pin: str | None
     control: bool
     alerts: HostLimits
+    signoffs: SignOffPolicy | None
 
 
-def read_sites(value: Value) -> dict[str, Site]:
-    """All environments in the file's order. No two share an address or a database file."""
+def read_sites(value: Value, people: tuple[Person, ...] = ()) -> dict[str, Site]:
+    """All environments in the file's order. No two share an address or a database file.
+
+    `people`: who may sign off.
+    """
     sites: dict[str, Site] = {}
     taken: dict[tuple[str, str], str] = {}
     for name, section in value.any_table().items():
         identifier(Value(section.place, name))
-        site = _site(name, section)
+        site = _site(name, section, people)
         sites[name] = site
         claims = [("listen", f"{site.host}:{site.port}")]
         if site.sqlite is not None:
@@ -96,7 +103,7 @@ def read_sites(value: Value) -> dict[str, Site]:
     return sites
 
 
-def _site(name: str, section: Value) -> Site:
+def _site(name: str, section: Value, people: tuple[Person, ...]) -> Site:
     fields = section.table(required=_REQUIRED, optional=_OPTIONAL)
     host, port = _listen(fields["listen"])
     files = fields.get("config_files")
@@ -133,6 +140,7 @@ def _site(name: str, section: Value) -> Site:
         pin=given(fields.get("pin"), Value.text, None),
         control=given(fields.get("control"), Value.flag, default=False),
         alerts=given(fields.get("alerts"), _alerts, USUAL_LIMITS),
+        signoffs=given(fields.get("signoffs"), lambda at: read_signoffs(at, people), None),
     )
 
 

@@ -21,6 +21,7 @@ from guarded_rollout.adapters.configuration.journal_section import read_journal
 from guarded_rollout.adapters.configuration.located import Value, suggestion
 from guarded_rollout.adapters.configuration.notify_section import read_notify
 from guarded_rollout.adapters.configuration.service_section import read_service
+from guarded_rollout.adapters.configuration.signoffs_section import read_people
 from guarded_rollout.adapters.configuration.toml_file import read_toml
 from guarded_rollout.core.gates import CustomKind, Gates
 from guarded_rollout.core.problems import BadInput
@@ -127,11 +128,12 @@ def _rollout(root: Path) -> tuple[Service, dict[str, Site]]:
             "go to the folder that has it, or copy the one that came with the tool and edit it",
         )
     fields = read_toml(path, ROLLOUT_FILE).table(
-        required=("service", "environments"), optional=("journal", "notify")
+        required=("service", "environments"), optional=("journal", "notify", "signoffs")
     )
     if "journal" in fields:
         read_journal(fields["journal"])
-    sites = read_sites(fields["environments"])
+    people = read_people(fields["signoffs"]) if "signoffs" in fields else ()
+    sites = read_sites(fields["environments"], people)
     for site in sites.values():
         read_notify(fields.get("notify"), site.section.any_table().get("notify"))
     return read_service(fields["service"], root), sites
@@ -225,6 +227,7 @@ def _environment(
         sticky=site.sticky,
         pin=site.pin,
         control=site.control,
+        signoffs=site.signoffs,
         data_dirs=site.data_dirs,
         env=tuple(own.items()),
     )
