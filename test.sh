@@ -7,5 +7,6 @@ need unzip unzip
 [ "$(uname -s)" = Darwin ] || need systemd-analyze systemd
 [ "$(uname -s)" = Darwin ] || need /usr/sbin/pgbouncer pgbouncer
 need node nodejs
+need ssh-keygen openssh-client
 set_up requirements-dev.lock
 exec .venv/bin/just test "$@"

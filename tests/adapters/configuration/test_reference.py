@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
-from guarded_rollout.adapters.configuration import copies_section, journal_section, load_spec
+from guarded_rollout.adapters.configuration import (
+    copies_section,
+    journal_section,
+    load_spec,
+    signoffs_section,
+)
 from guarded_rollout.adapters.configuration.conf_settings import _DB_KEYS, _GIVEN_TO_SERVICE
 from guarded_rollout.adapters.configuration.defaults import BUILT_IN
 from guarded_rollout.adapters.configuration.environment_section import _OPTIONAL, _REQUIRED
@@ -38,6 +43,13 @@ def test_every_key_is_on_the_page():
         *conf,
     ]
     assert [key for key in keys if not re.search(rf"[`.\"]{key}[`.\"\]:]", PAGE)] == []
+
+
+def test_every_key_of_sign_offs_is_on_their_page():
+    """They have one of their own."""
+    page = (ROOT / "docs" / "reference" / "signoffs.md").read_text()
+    keys = ["needed", *signoffs_section.POLICY, *signoffs_section.PERSON]
+    assert [key for key in keys if f"{key}` |" not in page] == []
 
 
 def test_the_example_on_the_page_is_what_is_built_in(tmp_path):

@@ -1,6 +1,7 @@
 """The files that come with the tool load, and say what the documents say."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,20 @@ def test_the_environments_are_the_documents_and_share_nothing():
     assert len({e.listen_port for e in found}) == len({e.database.path for e in found}) == 4
     assert {e.listen_host for e in found} == {"127.0.0.1"}
     assert [e.name for e in found if e.watch.synthetic_per_second] == ["development"]
+
+
+def test_the_commented_policy_of_sign_offs_loads_when_it_is_taken_in(tmp_path):
+    """It is off as shipped: production deploys from a fresh copy."""
+    assert shipped("production").environment.signoffs is None
+    text = (ROOT / "rollout.toml").read_text()
+    keys = r"\[environments.production.s|needed|from_g|valid_f|signers =|\[signoffs|groups|accounts"
+    taken_in, count = re.subn(rf"^# (?={keys})", "", text, flags=re.MULTILINE)
+    assert count == 9
+    (tmp_path / "rollout.toml").write_text(taken_in)
+    (tmp_path / "services").symlink_to(ROOT / "services")
+    policy = load_spec(tmp_path, "production", None, {}).environment.signoffs
+    assert policy is not None
+    assert (policy.needed, policy.from_groups) == (2, (("ops", 1),))
 
 
 def test_the_reference_service_is_described():

@@ -6,8 +6,8 @@ from guarded_rollout.adapters.configuration.located import Value, given, quoted,
 from guarded_rollout.core.signoff_policy import DAY, SIGNERS, Person, SignOffPolicy
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-_PERSON = ("groups", "accounts")
-_POLICY = ("from_groups", "valid_for", "signers")
+PERSON = ("groups", "accounts")
+POLICY = ("from_groups", "valid_for", "signers")
 
 
 def read_people(section: Value) -> tuple[Person, ...]:
@@ -18,7 +18,7 @@ def read_people(section: Value) -> tuple[Person, ...]:
 
 def read_signoffs(section: Value, people: tuple[Person, ...]) -> SignOffPolicy:
     """One environment's policy. It can be met by these people, or it is an error."""
-    fields = section.table(required=("needed",), optional=_POLICY)
+    fields = section.table(required=("needed",), optional=POLICY)
     needed = fields["needed"].whole(1, 20, "people")
     if needed > len(people):
         raise fields["needed"].problem(
@@ -36,7 +36,7 @@ def read_signoffs(section: Value, people: tuple[Person, ...]) -> SignOffPolicy:
 
 def _person(name: str, value: Value) -> Person:
     _word(Value(value.place, name))
-    fields = value.table(optional=_PERSON)
+    fields = value.table(optional=PERSON)
     return Person(
         name=name,
         groups=given(fields.get("groups"), _words, ()),
