@@ -9,7 +9,9 @@ import pytest
 from github_server import REPOSITORY, TOKEN, github
 from load import Load
 from notice_servers import hook
-from site_of_ours import Site, since_start
+from site_of_ours import Site, began, since_start
+
+from guarded_rollout.core.plan import Step
 
 pytestmark = pytest.mark.slow
 
