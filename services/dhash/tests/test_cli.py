@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -93,3 +94,27 @@ def test_a_migration_to_nowhere_is_one_line(sqlite_url):
         "schema: 0002 -> 0001"
         in run("migrate", "--to", "0001", DHASH_DATABASE_URL=sqlite_url).stdout
     )
+
+
+def test_the_log_probe_logs_what_it_reads():
+    record = {
+        "level": "ERROR",
+        "event": "probe",
+        "message": "said 100 % of it",
+        "fields": {"password": "x", "n": 1},
+        "exception": "token=abc",
+        "request_id": "r1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "dhash", "log-probe"],
+        input=json.dumps(record),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert {line["level"], line["event"], line["request_id"]} == {"ERROR", "probe", "r1"}
+    assert line["message"] == record["message"]
+    assert line["fields"] == {"password": "[redacted]", "n": 1}
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].endswith("RuntimeError: token=[redacted]")
