@@ -6,6 +6,7 @@ that fails it, and it alone, is a defect: so this list and rollout.toml's are co
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import breakable_service
 import pytest
@@ -38,7 +39,7 @@ PRIVATE = (
     Check("with a token", "/private", token_env="SMOKE_TOKEN", json=(("secret", "1"),)),
 )
 """dhash has nothing to log in to; another service's spec would have these."""
-CHECKS = {check.name: check for check in (*SERVICE.checks, *PRIVATE)}
+CHECKS = {check.name: replace(check, within_ms=60_000.0) for check in (*SERVICE.checks, *PRIVATE)}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def service():
 def asked(service, monkeypatch):
     state, port = service
     state.broken = set()
+    state.asked.clear()
     monkeypatch.setenv("SMOKE_TOKEN", TOKEN)
     return Asked(Address(port=port), "production", (RELEASE,))
 
@@ -82,7 +84,8 @@ def test_the_check_fails_on_a_service_that_is_broken_in_just_that_way(service, a
     service[0].broken = {BREAKS[name]}
     assert run(asked, CHECKS[name]) is not None
     quick = [c for c in CHECKS.values() if c.repeat == 1 and not c.body_size and c.name != name]
-    also = {"wrong hash": {"hashes of many at once"}}.get(BREAKS[name], set())
+    same_file = {"wrong hash": {"hashes of many at once"}, "mixes up answers": {"extract a photo"}}
+    also = same_file.get(BREAKS[name], set())
     failed = {check.name for check in quick if run(asked, check) is not None}
     assert failed <= also
 
@@ -110,6 +113,20 @@ def test_the_check_fails_on_a_service_that_is_broken_in_just_that_way(service, a
 def test_what_is_expected_and_is_not_so_is_said(asked, check, said):
     """Every key of a check, by itself."""
     assert said in run(asked, check)
+
+
+@pytest.mark.parametrize(("at_once", "well"), [(4, True), (1, False)])
+def test_requests_are_sent_at_once(service, asked, at_once, well):
+    """The service answers four together, or waits for the others until it gives up."""
+    service[0].broken = {"answers in company only"}
+    service[0].company = Barrier(4, timeout=60.0 if well else 0.05)
+    check = replace(CHECKS["hashes of many at once"], repeat=4, concurrency=at_once, budget_ms=None)
+    assert (run(asked, replace(check, within_ms=90_000.0)) is None) is well
+
+
+def test_an_answer_that_takes_too_long_is_said(asked):
+    """Given up, or come too late."""
+    assert run(asked, replace(CHECKS["golden PDF"], within_ms=0.01)) is not None
 
 
 def test_either_release_of_a_canary_may_answer(asked):

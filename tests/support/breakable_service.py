@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -58,7 +59,8 @@ class Breakable:
     def __init__(self):
         self.broken = set()
         self.answers = 0
-        self.at_once = 0
+        self.asked = Counter()
+        self.company = threading.Barrier(4)
         self.hashes = golden()
         self.lock = threading.Lock()
 
@@ -161,18 +163,15 @@ class Handler(BaseHTTPRequestHandler):
         self.say(200, {"secret": 1}) if allowed else self.problem(401, "Who are you?")
 
     def extract(self, body):
+        """Its mistake with many requests: from the eleventh for the same file on it is wrong."""
+        digest = hashlib.sha256(body).digest()
         with self.state.lock:
-            self.state.at_once += 1
-            crowded = self.state.at_once > 1
-        time.sleep(0.005)
-        try:
-            self._extract(body, crowded=crowded)
-        finally:
-            with self.state.lock:
-                self.state.at_once -= 1
-
-    def _extract(self, body, *, crowded):
-        hashes = self.state.hashes.get(hashlib.sha256(body).digest())
+            self.state.asked[digest] += 1
+            many = self.state.asked[digest] > 10
+        if self.is_broken("answers in company only"):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                self.state.company.wait()
+        hashes = self.state.hashes.get(digest)
         if hashes is None:
             if self.is_broken("takes anything") or len(body) > LARGEST:
                 self.say(200, {"kind": "image", "images": []})
@@ -181,8 +180,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         wrong = {"image/jpeg": "hash", "image/png": "PNG", "image/webp": "WebP"}
         switch = f"wrong {wrong.get(self.headers['Content-Type'], 'PDF')}"
-        mixed = self.is_broken("mixes up answers") and crowded
-        if self.is_broken(switch) or mixed:
+        mixed = self.is_broken("mixes up answers") and many
+        alone = self.is_broken("answers in company only") and self.state.company.broken
+        if self.is_broken(switch) or mixed or alone:
             hashes = ["0123456789abcdef"] * len(hashes)
         kind = "pdf" if self.headers["Content-Type"] == "application/pdf" else "image"
         self.say(200, {"kind": kind, "images": [{"hash": one} for one in hashes]})
