@@ -1,7 +1,7 @@
 """How soon a controller that starts after a kill -9 has written its first fact.
 
 Run: python bench/recovery.py [KILLS]
-One kill per transition of the table, right after its commit, in the stories of the crash sweep
+Two kills per transition of the table, inside its commit and right after it, in the stories of the crash sweep
 (`tests/support/crash_stories.py`). Each successor is a process of its own with the real journal:
 started, imported, lease claimed, journal read, first fact committed. A Python that does nothing is
 started beside each. The ports are those of the crash sweep; what reading the command line and
@@ -33,17 +33,15 @@ class Telling(Doom):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def first_fact(site: Site) -> float:
-    """Seconds from the start of the process."""
+def first_fact(site: Site) -> float | None:
+    """Seconds from the start of the process; None: there was nothing to carry on."""
     began = perf_counter()
     argv = [sys.executable, __file__, "--resume", str(site.folder), site.name]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as successor:
         assert successor.stdout is not None
         told = successor.stdout.read()
         took = perf_counter() - began
-    if not told:
-        raise SystemExit(f"{site.name}: it wrote no fact")
-    return took
+    return took if told else None
 
 
 def plain_python() -> float:
@@ -57,17 +55,21 @@ def measure(folder: Path, most: int) -> dict[str, tuple[float, float]]:
     """By transition: the successor, and the Python beside it."""
     found: dict[str, tuple[float, float]] = {}
     for number, name in enumerate(STORIES):
+        if len(found) >= most:
+            break
         start = settled(folder / str(number), name, Clock(SPEED))
         calm = start.copy(folder / "calm", name)
         every = [point for point in points(calm, folder / f"trace{number}") if not _ends(point)]
         for point in every:
-            crossed = " ".join(point.name.split()[:3])
-            if point.place is not Place.AFTER or crossed in found or len(found) >= most:
+            crossed = f"{' '.join(point.name.split()[:3])} {point.place}"
+            if point.place is Place.EFFECT or crossed in found:
                 continue
             site = start.copy(folder / "killed", name)
             if killed(forked(lambda site=site, point=point: site.live(Doom(point)))):
-                found[crossed] = (first_fact(site), plain_python())
-        print(f"{name}: {len(found)} transitions", file=sys.stderr)
+                took = first_fact(site)
+                if took is not None:
+                    found[crossed] = (took, plain_python())
+        print(f"{name}: {len(found)} kills so far", file=sys.stderr)
     return found
 
 
@@ -84,7 +86,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="recovery-", dir="/tmp") as name:
         found = measure(Path(name), most)
     successors, plain = zip(*found.values(), strict=True)
-    print(f"{len(found)} kills, one per transition\n{'':20}{'median s':>10}{'p95':>8}{'max':>8}")
+    print(
+        f"{len(found)} kills, at most two per transition\n{'':20}{'median s':>10}{'p95':>8}{'max':>8}"
+    )
     for what, took in (("first fact", successors), ("plain Python", plain)):
         p95 = sorted(took)[max(0, -(-95 * len(took) // 100) - 1)]
         print(f"{what:20}{statistics.median(took):10.3f}{p95:8.3f}{max(took):8.3f}")
