@@ -2,8 +2,8 @@
 
 Run: python bench/recovery.py [KILLS]
 Two kills per transition of the table, inside its commit and right after it, in the stories of the
-crash sweep (`tests/support/crash_stories.py`). Each successor is a process of its own with the real journal:
-started, imported, lease claimed, journal read, first fact committed. A Python that does nothing is
+crash sweep (`tests/support/crash_stories.py`). Each successor is a process of its own
+with the real journal: started, imported, lease claimed, journal read, first fact committed. A Python that does nothing is
 started beside each. The ports are those of the crash sweep; what reading the command line and
 rollout.toml costs is not in it.
 """
@@ -86,9 +86,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="recovery-", dir="/tmp") as name:
         found = measure(Path(name), most)
     successors, plain = zip(*found.values(), strict=True)
-    print(
-        f"{len(found)} kills, at most two per transition\n{'':20}{'median s':>10}{'p95':>8}{'max':>8}"
-    )
+    print(f"{len(found)} kills, at most two per transition")
+    print(f"{'':20}{'median s':>10}{'p95':>8}{'max':>8}")
     for what, took in (("first fact", successors), ("plain Python", plain)):
         p95 = sorted(took)[max(0, -(-95 * len(took) // 100) - 1)]
         print(f"{what:20}{statistics.median(took):10.3f}{p95:8.3f}{max(took):8.3f}")
