@@ -2,10 +2,10 @@
 
 Run: python bench/recovery.py [KILLS]
 Two kills per transition of the table, inside its commit and right after it, in the stories of the
-crash sweep (`tests/support/crash_stories.py`). Each successor is a process of its own
-with the real journal: started, imported, lease claimed, journal read, first fact committed. A
-Python that does nothing is started beside each. The ports are those of the crash sweep; what reading the command line and
-rollout.toml costs is not in it.
+crash sweep (`tests/support/crash_stories.py`). Each successor is a process of its own with the
+real journal: started, imported, lease claimed, journal read, first fact committed. A Python that
+does nothing is started beside each. The ports are those of the crash sweep; what reading the
+command line and rollout.toml costs is not in it.
 """
 
 import os
