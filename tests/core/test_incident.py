@@ -57,6 +57,7 @@ from guarded_rollout.core.plan import Kind, Step
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.spec import Release
 from guarded_rollout.core.state import Phase
+from guarded_rollout.core.statement import SignOff, Statement
 from guarded_rollout.testing import examples
 
 READER = MarkdownIt("commonmark").enable("table")
@@ -171,6 +172,21 @@ def test_whoever_asked_for_something_is_named():
     told = {one.command: one.by for one in account_of("r1", everything()).asked}
     for word, who in (("deploy", "ann"), ("pause", "ann"), ("ack", "bob"), ("rollback", "bob")):
         assert told[f"rollout {word} --env production"] == who
+
+
+def test_who_signed_off_is_named_and_who_did_without():
+    """When they signed, and why the others were not waited for."""
+    plan = examples.plan()
+    statement = Statement(plan.digest, "production", "1.1.0", "carol", "c@desk", 900.0, 9e9, "fine")
+    journal = rolled_back(plan)
+    started = replace(
+        journal[0][2], signoffs=(SignOff(statement, "a file"),), without_signoffs="an emergency"
+    )
+    journal[0] = (*journal[0][:2], started)
+    page = incident_page(incident_of("r1", journal), (), utc)
+    wanted = "| `900 UTC` | `carol (c@desk)` | `rollout approve --env production` | `fine` |"
+    assert wanted in page
+    assert "`an emergency`" in page
 
 
 def hostile():

@@ -14,7 +14,7 @@ def add_papers(commands: Commands) -> None:
         "papers:incident",
         "show an incident, and write its files in incidents/ anew from the journal",
         "  rollout incident --env production\n"
-        "  rollout incident --env production --rollout production-20260131-120000-1a2b3c --json",
+        "  rollout incident --env production --rollout production-20260131-120000-1a2b3c",
         "staging",
     )
     _rollout(incident, "default: the newest that went back by itself, held or got stuck")

@@ -194,6 +194,13 @@ def _asked(plan: Plan, lines: Sequence[Line]) -> Iterable[Asked]:
                 how = _WAYS.get(plan.way, "") if plan.way is not None else ""
                 kind = _COMMANDS.get(plan.kind, str(plan.kind))
                 yield Asked(at, by, f"rollout {kind} {where}{how}", reason)
+                for one in fact.signoffs:
+                    who = f"{one.statement.who} ({one.statement.account})"
+                    reason = one.statement.reason
+                    yield Asked(one.statement.at, who, f"rollout approve {where}", reason)
+                if fact.without_signoffs:
+                    missing = "went without the sign-offs that are missing"
+                    yield Asked(at, by, missing, fact.without_signoffs)
             case RollbackAsked(by=by, reason=reason, way=way):
                 how = _WAYS.get(way, "") if way is not None else ""
                 yield Asked(at, by, f"rollout rollback {where}{how}", reason)

@@ -21,6 +21,7 @@ from guarded_rollout.core.account_text import (
     statement_lines,
     timeline,
     timeline_lines,
+    told_lines,
 )
 from guarded_rollout.core.announcing import INCIDENTS, Line, incident_name, read
 from guarded_rollout.core.fact_text import minutes
@@ -116,6 +117,9 @@ def incident_page(incident: Incident, attached: Sequence[Attached], utc: Utc) ->
             "",
             *_log_lines(incident, attached),
             "",
+            "## Who was told",
+            "",
+            *told_lines(account, utc),
             "## Timeline (UTC)",
             "",
             *timeline_lines(account, utc),
@@ -236,6 +240,7 @@ def incident_document(incident: Incident, attached: Sequence[Attached], utc: Utc
         "ways": msgspec.to_builtins(account.ways),
         "asked": msgspec.to_builtins(account.asked),
         "statements": msgspec.to_builtins(account.statements),
+        "told": msgspec.to_builtins(account.told),
         "logs": msgspec.to_builtins(attached),
         "timeline": timeline(account, utc),
     }
