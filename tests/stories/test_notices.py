@@ -9,7 +9,7 @@ import pytest
 from github_server import REPOSITORY, TOKEN, github
 from load import Load
 from notice_servers import hook
-from site_of_ours import Site, began, since_start
+from site_of_ours import GATES, Site, began, since_start
 
 from guarded_rollout.core.plan import Step
 
@@ -57,7 +57,8 @@ def check_incident(site):
     checksum = (site.root / f"{backup['file']}.sha256").read_text().split()[0]
     assert checksum in page
     plots = {(one["what"], one["baseline"]): one for one in document["plots"]}
-    assert max(filter(None, plots["work that failed", False]["values"])) > 20
+    failed = max(filter(None, plots["work that failed", False]["values"]))
+    assert failed > GATES["extractionFailureRate"]["threshold"]
     for release in (document["candidate"], document["baseline"]):
         name = f"{release['version']}-{release['digest'][:12]}-0.log"
         lines = [json.loads(line) for line in logs[name].splitlines() if line.startswith("{")]
