@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 SELF_KILLED = """
 import os, signal, sys
-from guarded_rollout.cli import rollouts
-rollouts.spawn = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from guarded_rollout.cli import guard
+guard.spawn = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 from guarded_rollout.cli.app import main
 main(sys.argv[1:])
 """

@@ -43,6 +43,7 @@ def test_these_are_the_commands():
         ("abort",),
         ("ack",),
         ("agent",),
+        ("approve",),
         ("backup", "create"),
         ("backup", "fetch"),
         ("backup", "prune"),
@@ -58,6 +59,7 @@ def test_these_are_the_commands():
         ("rollback",),
     ]
     assert LOOKING == [
+        ("approvals",),
         ("audit", "verify"),
         ("backup", "copies"),
         ("backup", "drill"),
@@ -70,6 +72,7 @@ def test_these_are_the_commands():
         ("incident",),
         ("journal", "export"),
         ("journal", "import"),
+        ("logs", "validate"),
         ("notify",),
         ("notify-deploy",),
         ("report",),
@@ -145,7 +148,7 @@ def test_env_is_staging_where_nothing_changes(words):
         ("status --root ''", "argument --root: it is empty"),
         ("promote --env production", "required: --reason"),
         ("promote --env production --reason ''", "argument --reason: it is empty"),
-        ("smoke --tier urgent", "argument --tier: invalid choice: 'urgent'"),
+        ("smoke --tier urgent", "argument --tier/--level: invalid choice: 'urgent'"),
         ("backup prune --env production --retention-days -1", "'-1' is no number of days"),
         ("backup prune --env production --retention-days nan", "'nan' is no number of days"),
         ("backup prune --env production --retention-days inf", "'inf' is no number of days"),

@@ -68,6 +68,8 @@ class Site:
                     "qualityGates": gates,
                     "autoRollback": auto_rollback,
                     "extendMinutes": 0,
+                    # A thirtieth of a long watch would be waited for in every deploy.
+                    "evidence": {"calibrate": 1},
                     "monitoring": {
                         "duration": duration,
                         "initialInterval": 2,

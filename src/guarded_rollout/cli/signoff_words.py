@@ -11,7 +11,7 @@ def add_signoffs(commands: Commands) -> None:
         "signoffs:approve",
         "sign off what a deploy with the same options would do, with an SSH key",
         "  rollout approve --env production --show\n"
-        "  rollout approve --env production --key ~/.ssh/id_ed25519 --reason 'release 1.4'",
+        "  rollout approve --env production --key ~/.ssh/id_ed25519 --reason 'for 1.4'",
     )
     release_options(approve)
     approve.add_argument(
