@@ -186,7 +186,9 @@ _COMMANDS = {Kind.BACKUP: "backup create"}
 _WAYS = {Way.DOWN: " --schema-down", Way.RESTORE: " --restore-data"}
 
 
-def _asked(plan: Plan, lines: Sequence[Line]) -> Iterable[Asked]:
+def _asked(  # noqa: C901 - one per kind of asking
+    plan: Plan, lines: Sequence[Line]
+) -> Iterable[Asked]:
     where = f"--env {plan.spec.environment.name}"
     for _, at, fact in lines:
         match fact:

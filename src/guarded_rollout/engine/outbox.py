@@ -16,11 +16,11 @@ from guarded_rollout.core.problems import Problem
 from guarded_rollout.engine.incidents import issue_of
 from guarded_rollout.ports import Behind, Clock, Journal, Known, Notices, Ports, Told
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 """Before a journal that cannot be read or written is asked again."""
 
-_TICK = 0.05
+_TICK = 0.25
 
 
 class Outbox:
