@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from site_of_ours import ENVIRONMENT, Site, since_start
+from site_of_ours import ENVIRONMENT, Site, driven, since_start
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,7 @@ def refused_by_its_guard(site, *words, limit=None):
     failed = next(i for i, line in enumerate(lines) if "FAILED: " in line)
     assert "  -> " in lines[failed + 1]
     assert lines[-1].startswith("refused, nothing was changed: ")
-    assert since_start(site.facts())[-1][0] == "step-failed"
+    assert driven(site.facts())[-1][0] == "step-failed"
     no_traceback(site, done.stdout, done.stderr)
     return done.stdout
 

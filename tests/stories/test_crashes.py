@@ -6,7 +6,7 @@ import signal
 import pytest
 from bad_releases import make
 from load import Load, read_access_log
-from site_of_ours import Site, began, since_start
+from site_of_ours import Site, began, driven, since_start
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def test_a_good_release_is_promoted_though_its_guard_is_killed_twice(step, newer
         def second(facts):
             if step == "watch":
                 return sum(kind == "adopted" for kind, _ in since_start(facts)) == 1 and (
-                    since_start(facts)[-1][0] == "observed"
+                    driven(facts)[-1][0] == "observed"
                 )
             return attempts(facts, step) >= 2 or began("retire", "step-done")(facts)
 

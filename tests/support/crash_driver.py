@@ -26,7 +26,7 @@ from guarded_rollout.adapters.journal.looking import open_readonly
 from guarded_rollout.core.facts import Adopted, Fact, Started, StepBegan
 from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.rollout import advance, replay
-from guarded_rollout.core.state import State
+from guarded_rollout.core.state import Phase, State
 from guarded_rollout.engine.agent import drive
 from guarded_rollout.ports import Audit, Entry, Known
 from guarded_rollout.testing.clock import FastClock
@@ -77,7 +77,12 @@ class People:
             self._hear(entry)
 
     def __call__(self, entry: Entry) -> None:
-        self._hear(entry)
+        if entry.seq > self._seq:
+            self._hear(entry)
+        self.act()
+
+    def act(self) -> bool:
+        """Do the first thing that is due. False: nothing is."""
         for turn in self._story.turns:
             done = turn.fact in self._facts if turn.fact else turn.name in self._world.turns
             if not done and turn.when(self._state):
@@ -86,13 +91,18 @@ class People:
                 self._world.save()
                 if turn.fact is not None:
                     self._ask(turn.fact)
-                return
+                return True
+        return False
+
+    def see_it_at_rest(self) -> bool:
+        """Nobody needs to drive it on."""
+        return self._state.ended or self._state.phase is Phase.STUCK
 
     def _ask(self, fact: Fact) -> None:
         """As the command line does."""
         after = advance(self._state, fact)
-        ended = str(after.phase) if after.ended else None
-        self._journal.append(None, self._rollout, fact, after=self._seq, ended=ended)
+        ended = str(after.phase) if after.ended and not self._state.ended else None
+        self._hear(self._journal.append(None, self._rollout, fact, after=self._seq, ended=ended))
 
     def _hear(self, entry: Entry) -> None:
         self._seq = entry.seq
@@ -152,15 +162,16 @@ class Site:
         else:
             started = journal.entries(self.rollout)[0].fact
             world.candidate = started.plan.candidate
-        drive(
-            ports_on(world, journal),
-            "production",
-            self.rollout,
-            f"guard {os.getpid()}",
-            halt=threading.Event(),
-            show=People(self.story, self.rollout, world, journal),
-            say=lambda _: None,
-        )
+        ports = ports_on(world, journal)
+        owner = f"guard {os.getpid()}"
+        people = People(self.story, self.rollout, world, journal)
+        while True:
+            halt = threading.Event()
+            drive(
+                ports, "production", self.rollout, owner, halt=halt, show=people, say=lambda _: None
+            )
+            if not people.act() and people.see_it_at_rest():
+                return
 
     def opened(self, doom: Doom) -> tuple[FileWorld, DoomedJournal]:
         """The world as bad as the story wants it, and the journal."""

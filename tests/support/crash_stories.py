@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from crash_world import Failing, FileWorld
 
 from guarded_rollout.core.facts import (
+    Acknowledged,
     Fact,
+    Notified,
     PauseAsked,
     PromoteAsked,
     ResumeAsked,
@@ -194,9 +196,22 @@ def resume(when: Callable[[State], bool]) -> Turn:
     return Turn("resume", when, ResumeAsked("ann", "back again"))
 
 
+def heard(*phases: Phase) -> tuple[Turn, ...]:
+    """In each of these a notice reaches somebody, who says so."""
+    return tuple(
+        Turn(f"{what} while {phase}", in_phase(phase), fact)
+        for phase in phases
+        for what, fact in (
+            ("told", Notified(str(phase), "slack", "delivered", 1)),
+            ("seen", Acknowledged("ann", f"saw it while {phase}")),
+        )
+    )
+
+
 DONE, BACK, REFUSED = Phase.DONE, Phase.ROLLED_BACK, Phase.REFUSED
 PREPARING, WATCHING, ADVANCING = Phase.PREPARING, Phase.WATCHING, Phase.ADVANCING
 HOLDING, RETURNING, STUCK = Phase.HOLDING, Phase.RETURNING, Phase.STUCK
+FINISHING = Phase.FINISHING
 
 BUILT = "preparing StepDone preparing build"
 REHEARSED = "preparing StepDone preparing rehearse"
@@ -211,8 +226,13 @@ BREACHED = "watching Judged returning"
 
 STORIES = {
     "old": Story(DONE, before=None, until="new Started preparing"),
-    "good": Story(DONE),
-    "good as a canary with a control": Story(DONE, tune=controlled, since=MIGRATED),
+    "good": Story(DONE, turns=heard(PREPARING)),
+    "good as a canary with a control": Story(
+        DONE,
+        tune=controlled,
+        turns=heard(WATCHING, ADVANCING, FINISHING, DONE),
+        since=MIGRATED,
+    ),
     "backup": Story(DONE, Kind.BACKUP),
     "rehearse": Story(DONE, Kind.REHEARSE),
     "migrate": Story(DONE, Kind.MIGRATE),
@@ -225,7 +245,9 @@ STORIES = {
     ),
     # Bad releases.
     "preflight fails": Story(
-        REFUSED, harm=lambda world: world.fails.update(check_port=Broken("the port is taken"))
+        REFUSED,
+        harm=lambda world: world.fails.update(check_port=Broken("the port is taken")),
+        turns=heard(REFUSED),
     ),
     "build fails": Story(REFUSED, failing=(Failing("build"),)),
     "migration fails in the rehearsal": Story(
@@ -256,7 +278,7 @@ STORIES = {
         DONE,
         policy=TERSE,
         harm=blind,
-        turns=(promote(in_phase(HOLDING)),),
+        turns=(*heard(HOLDING), promote(in_phase(HOLDING))),
         since=WATCHED,
         until="holding PromoteAsked finishing",
     ),
@@ -407,13 +429,19 @@ STORIES = {
         until="finishing StepFailed returning retire",
         spared=("route",),
     ),
+    "the last step of the finish fails": Story(
+        DONE,
+        tune=lambda plan: replace(plan, finish=(Step.RETIRE,)),
+        failing=(Failing(f"stop {OLD}"),),
+        since=PASSED,
+    ),
     "the report cannot be written": Story(DONE, harm=no_room_for_reports, since=PASSED),
     "the way back is stuck, then mended": Story(
         BACK,
         policy=PATIENT,
         harm=slow,
         failing=(Failing(f"route {OLD}", until="again"),),
-        turns=(back("again", in_phase(STUCK)),),
+        turns=(*heard(RETURNING, STUCK, BACK), back("again", in_phase(STUCK))),
         since=BREACHED,
     ),
     # Forward only.

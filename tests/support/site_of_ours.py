@@ -16,6 +16,8 @@ from pathlib import Path
 
 from made_releases import MadeReleases
 
+from guarded_rollout.core.facts import AFTERWARDS, KINDS
+
 MADE: list[MadeReleases] = []
 """Where sites put what they built, for the next one; empty: everybody builds."""
 
@@ -281,3 +283,8 @@ def since_start(facts):
     """The facts of the newest rollout."""
     starts = [i for i, (kind, _) in enumerate(facts) if kind == "started"]
     return facts[starts[-1] :] if starts else []
+
+
+def driven(facts):
+    """The facts of the newest rollout that moved it; people may be told at any time."""
+    return [(kind, body) for kind, body in since_start(facts) if KINDS[kind] not in AFTERWARDS]
