@@ -11,16 +11,23 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from guarded_rollout.adapters.host import user
 from guarded_rollout.adapters.processes.holder import alone
-from guarded_rollout.cli.guard import Guard, agent_pid, ensure_guard, left_alone, spawn, untold
+from guarded_rollout.cli.guard import (
+    Guard,
+    agent_pid,
+    ensure_guard,
+    ensure_told,
+    left_alone,
+    untold,
+)
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.problems import Busy, Problem
-from guarded_rollout.core.spec import Release
+from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.serving import ensure_serving, serves
 from guarded_rollout.engine.situation import plan_of, read_situation
 from guarded_rollout.ports import Journal, Known, Ports
@@ -81,6 +88,8 @@ class Caretaker:
         self._quiet_until: dict[str, int] = {}
         self._not_well: dict[str, int] = {}
         self._guards: list[Guard] = []
+        self._wanted: dict[str, _Wanted] = {}
+        self._told: dict[str, Known] = {}
 
     def round(self) -> None:
         """Look at every environment once."""
@@ -121,10 +130,17 @@ class Caretaker:
         if alone is not None:
             self._guard(alone, ensure_guard(self._places, journal, alone))
         elif self._rounds % ROUNDS_PER_LOOK == 1:
-            self._keep_serving(journal, environment)
-            ended = untold(self._places, journal, environment)
-            if ended is not None:
-                self._guard(ended, spawn(self._places, ended))
+            newest = journal.known(environment)[0]
+            self._keep_serving(journal, newest)
+            self._see_people_told(journal, newest)
+
+    def _see_people_told(self, journal: Journal, newest: Known) -> None:
+        if self._told.get(newest.environment) == newest:
+            return
+        if not untold(self._places, journal, newest):
+            self._told[newest.environment] = newest
+        elif found := ensure_told(self._places, journal, newest.environment):
+            self._guard(*found)
 
     def _guard(self, known: Known, guard: Guard | None) -> None:
         if guard is None:
@@ -134,25 +150,36 @@ class Caretaker:
         # It needs a moment to take the lease; one that dies at once is not asked for again.
         self._quiet_until[known.environment] = self._rounds + 5
 
-    def _keep_serving(self, journal: Journal, environment: str) -> None:
-        newest = journal.known(environment)[0]
-        serving = read_situation(journal, environment).serving
-        if serving is None:
+    def _keep_serving(self, journal: Journal, newest: Known) -> None:
+        environment = newest.environment
+        wanted = self._wanted.get(environment)
+        if wanted is None or wanted.newest != newest:
+            serving = read_situation(journal, environment).serving
+            wanted = _Wanted(newest, plan_of(journal, newest).spec, serving)
+            self._wanted[environment] = wanted
+        if wanted.serving is None:
             return
-        spec = plan_of(journal, newest).spec
-        ports = open_ports(self._places, spec, journal)
-        if serves(ports, spec, serving):
+        ports = open_ports(self._places, wanted.spec, journal)
+        if serves(ports, wanted.spec, wanted.serving):
             self._not_well.pop(environment, None)
             return
         self._not_well[environment] = self._not_well.get(environment, 0) + 1
         if self._not_well[environment] >= LOOKS_UNTIL_STARTED:
-            self._start(ports, newest, serving)
+            self._start(ports, wanted.spec, wanted.serving)
 
-    def _start(self, ports: Ports, newest: Known, serving: Release) -> None:
-        environment = newest.environment
+    def _start(self, ports: Ports, spec: Spec, serving: Release) -> None:
+        environment = spec.environment.name
         self._screen.line(f"{serving.name} should serve {environment} and does not: it is started")
         self._places.make_run(environment)
         writable = replace(ports, journal=open_journal(self._places))
-        spec = plan_of(ports.journal, newest).spec
         ensure_serving(writable, spec, serving, f"{user()} pid {os.getpid()}")
         self._screen.line(f"{serving.name} serves {environment} again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What should serve after the newest rollout. It is read once for each."""
+
+    newest: Known
+    spec: Spec
+    serving: Release | None

@@ -110,17 +110,26 @@ def left_alone(journal: Journal, environment: str) -> Known | None:
     return next((known for known in journal.known(environment) if known.ended is None), None)
 
 
-def untold(places: Places, journal: Journal, environment: str) -> Known | None:
-    """The newest rollout, if it is over and people were not told all of it."""
+def ensure_told(places: Places, journal: Journal, environment: str) -> tuple[Known, Guard] | None:
+    """Start a guard for the newest rollout when it is over and people were not told all of it.
+
+    None: all was told, or somebody is at it.
+    """
     newest = next(iter(journal.known(environment)), None)
-    if newest is None or newest.ended is None:
+    if newest is None or not untold(places, journal, newest):
         return None
     if lock_holder(places.outbox_lock(newest.rollout)) is not None:
         return None
+    return newest, spawn(places, newest)
+
+
+def untold(places: Places, journal: Journal, known: Known) -> bool:
+    """Look: it is over, and there is something to tell, now or when nobody acknowledges."""
+    if known.ended is None:
+        return False
     clock = SystemClock()
-    tracker = IssueTracker(places.root, clock).name(environment)
-    notices = Notifier(places.root, clock)
-    return newest if owed(journal, notices, clock, newest, tracker) else None
+    tracker = IssueTracker(places.root, clock).name(known.environment)
+    return owed(journal, Notifier(places.root, clock), clock, known, tracker)
 
 
 def find(journal: Journal, environment: str, rollout: str | None = None) -> Known | None:

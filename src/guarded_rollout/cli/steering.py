@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.guard import ensure_guard, find, guarded, left_alone, spawn, untold
+from guarded_rollout.cli.guard import ensure_guard, ensure_told, find, guarded, left_alone
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.papers import refresh
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
@@ -17,6 +17,7 @@ from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.changes import counted
 from guarded_rollout.core.fact_text import lost_lines
 from guarded_rollout.core.facts import (
+    AFTERWARDS,
     Acknowledged,
     Fact,
     PauseAsked,
@@ -264,11 +265,7 @@ def ack(args: argparse.Namespace) -> int:
         raise NotPossible(f"nothing happened in {args.env} yet", f"rollout status --env {args.env}")
     journal = open_journal(places)
     fact = Acknowledged(user(), args.reason)
-    while True:
-        with contextlib.suppress(Behind):
-            last = journal.entries(known.rollout)[-1].seq
-            journal.append(None, known.rollout, fact, after=last)
-            break
+    ask(journal, known, fact)
     args.screen.line(f"{known.rollout} is acknowledged by {fact.by}: nobody else is called")
     _write_down(args, places, journal, known)
     args.screen.document({"rollout": known.rollout, "acknowledged": fact.by})
@@ -279,9 +276,7 @@ def _write_down(args: argparse.Namespace, places: Places, journal: Journal, know
     """A guard that is at work writes the incident itself; after its end nobody would."""
     try:
         refresh(places, journal, known)
-        ended = untold(places, journal, known.environment)
-        if ended is not None and ended.rollout == known.rollout:
-            ensure_guard(places, journal, ended)
+        ensure_told(places, journal, known.environment)
     except Problem as problem:
         args.screen.line(f"warning: the incident is not written anew: {problem.why.what}")
 
@@ -300,8 +295,8 @@ def resume(args: argparse.Namespace) -> int:
     alone = left_alone(journal, args.env)
     if alone is not None and not guarded(journal, args.env):
         expect_here(places, journal, args.env)
-    if alone is None and (ended := untold(places, journal, args.env)) is not None:
-        spawn(places, ended)
+    if alone is None and (told := ensure_told(places, journal, args.env)) is not None:
+        ended, _ = told
         args.screen.line(f"{ended.rollout} is over; people are told now what they were not told")
         args.screen.document({"phase": str(ended.ended), "rollout": ended.rollout})
         return 0
@@ -319,11 +314,12 @@ _WORDS: Mapping[type[Fact], str] = {
     PromoteAsked: "promoted",
     PauseAsked: "paused",
     ResumeAsked: "resumed",
+    Acknowledged: "acknowledged",
 }
 
 
 def ask(journal: Journal, known: Known, fact: Fact) -> int:
-    """Append what a person asks for, if it can happen now. Returns the entry's number.
+    """Append what a person asks for or says, if it can happen now. Returns the entry's number.
 
     Raises Ended when it is over, NotPossible when this cannot be asked for now.
     """
@@ -331,7 +327,7 @@ def ask(journal: Journal, known: Known, fact: Fact) -> int:
     while True:
         entries = journal.entries(known.rollout)
         state = replay(entry.fact for entry in entries)
-        if state.ended:
+        if state.ended and type(fact) not in AFTERWARDS:
             raise Ended(
                 f"{known.rollout} cannot be {word}: it has ended, {state.phase}",
                 f"see it: rollout status --env {known.environment}",
@@ -344,7 +340,7 @@ def ask(journal: Journal, known: Known, fact: Fact) -> int:
                 f"see it: rollout watch --env {known.environment}",
             ) from error
         # Before its first step a rollback is the end of it, and there is no guard to write that.
-        ended = str(after.phase) if after.ended else None
+        ended = str(after.phase) if after.ended and not state.ended else None
         try:
             last = entries[-1].seq
             return journal.append(None, known.rollout, fact, after=last, ended=ended).seq

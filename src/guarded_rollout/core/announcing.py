@@ -50,6 +50,7 @@ class Story:
     """A rollout's journal so far, and what was said about it.
 
     Fields:
+        last: the number of the newest entry.
         began: when; `by`: who began it.
         notices: all that is to be told, oldest first, each with the number of its fact.
         asked: a person asked for the way back.
@@ -61,6 +62,7 @@ class Story:
     """
 
     rollout: str
+    last: int = 0
     state: State = _NEW
     began: float = 0.0
     by: str = ""
@@ -81,6 +83,7 @@ class Story:
 def tell(story: Story, line: Line) -> Story:
     """The story after one more entry."""
     number, at, fact = line
+    story = replace(story, last=number)
     if isinstance(fact, Notified):
         return replace(story, told=story.told | {(fact.notice, fact.channel)})
     before, after = story.state, advance(story.state, fact)

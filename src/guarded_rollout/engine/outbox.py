@@ -5,6 +5,7 @@ fact there. Channels do not wait for one another, and nothing waits for them: ne
 a slow web hook holds the other up. On each channel notices arrive in their order.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Outbox:
 
     def __init__(self, ports: Ports, environment: str, rollout: str) -> None:
         self._ports, self._rollout = ports, rollout
+        self._reader = Reader(ports.journal, rollout)
         self._stop = threading.Event()
         self._when_done = threading.Event()
         self._threads = [
@@ -54,31 +56,28 @@ class Outbox:
         self.stop()
 
     def _run(self, lane: "_Lane") -> None:
-        reader = Reader(self._ports.journal, self._rollout)
         while not self._stop.is_set():
             last = self._when_done.is_set()
             try:
-                waiting = pending(reader.read(), lane.name, self._ports.clock.now(), lane.due)
-                for notice in waiting:
+                story = self._reader.read()
+                for notice in pending(story, lane.name, self._ports.clock.now(), lane.due):
                     if self._stop.is_set():
                         return
-                    self._deliver(reader, notice, lane)
+                    self._deliver(notice, lane)
             except Problem:
                 # The journal is away. What was sent is in the notifier's own ledger meanwhile.
                 self._rest(PATIENCE_SECONDS)
                 continue
-            if last and next_due(reader.story, self._ports.clock.now()) is None:
+            if last and next_due(self._reader.story, self._ports.clock.now()) is None:
                 return
             self._rest(LOOK_SECONDS)
 
-    def _deliver(self, reader: "Reader", notice: Notice, lane: "_Lane") -> None:
+    def _deliver(self, notice: Notice, lane: "_Lane") -> None:
         told = lane.send(notice)
         fact = Notified(notice.key, lane.name, told.status, told.attempts, told.reason)
-        while (notice.key, lane.name) not in reader.read().told:
-            try:
-                self._ports.journal.append(None, self._rollout, fact, after=reader.seq)
-            except Behind:
-                continue
+        while (notice.key, lane.name) not in (story := self._reader.read()).told:
+            with contextlib.suppress(Behind):
+                self._ports.journal.append(None, self._rollout, fact, after=story.last)
 
     def _rest(self, seconds: float) -> None:
         until = self._ports.clock.monotonic() + seconds
@@ -134,20 +133,20 @@ def tell_tracker(ports: Ports, rollout: str) -> Told:
 
 
 class Reader:
-    """Follows a rollout's journal."""
+    """Follows a rollout's journal, for any number of threads."""
 
     def __init__(self, journal: Journal, rollout: str) -> None:
         self._journal = journal
+        self._turn = threading.Lock()
         self.story = Story(rollout)
-        self.seq = 0
 
     def read(self) -> Story:
         """The story as it is now."""
-        for entry in self._journal.entries(self.story.rollout, self.seq):
-            self.story = tell(self.story, (entry.seq, entry.at, entry.fact))
-            self.seq = entry.seq
-            self.follows(entry.seq, entry.fact)
-        return self.story
+        with self._turn:
+            for entry in self._journal.entries(self.story.rollout, self.story.last):
+                self.story = tell(self.story, (entry.seq, entry.at, entry.fact))
+                self.follows(entry.seq, entry.fact)
+            return self.story
 
     def follows(self, number: int, fact: Fact) -> None:
         """One more entry was read."""

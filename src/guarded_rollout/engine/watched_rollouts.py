@@ -36,6 +36,12 @@ def newest_watched(
     return None
 
 
+def newest_observations(journal: Journal, environment: str) -> tuple[Observation, ...]:
+    """Of the newest watched rollout; none when none was watched."""
+    newest = newest_watched(journal, environment)
+    return watched(newest[1]) if newest is not None else ()
+
+
 def healthy(journal: Journal, environment: str) -> tuple[History, ...]:
     """The watched rollouts that ended done, newest first, at most NEWEST."""
     found: list[History] = []
@@ -49,8 +55,7 @@ def healthy(journal: Journal, environment: str) -> tuple[History, ...]:
 
 def recorded(journal: Journal, environment: str, custom: Sequence[CustomGate] = ()) -> Recorded:
     """What the lint can know of an environment. Buckets are the service's: any environment's."""
-    newest = newest_watched(journal, environment)
-    seen = watched(newest[1]) if newest is not None else ()
+    seen = newest_observations(journal, environment)
     rates = {signal: per_second(seen, signal) for signal in _COUNTED}
     histories = healthy(journal, environment)
     return Recorded(
@@ -89,8 +94,7 @@ def usual(
 
 def traffic(journal: Journal, environment: str) -> Traffic | None:
     """The newest watched rollout's requests, and how many fail usually. None: nothing tells."""
-    newest = newest_watched(journal, environment)
-    seen = watched(newest[1]) if newest is not None else ()
+    seen = newest_observations(journal, environment)
     rate = per_second(seen, Signal.REQUESTS)
     _, failed, _ = usual(journal, environment, seen)
     return Traffic(rate, 1.0, failed) if rate and failed else None
@@ -103,8 +107,7 @@ def own_traffic(
     noisy = [gate for gate in custom if gate.kind is not CustomKind.LEVEL]
     if not noisy:
         return {}
-    newest = newest_watched(journal, environment)
-    seen = watched(newest[1]) if newest is not None else ()
+    seen = newest_observations(journal, environment)
     arms = [(seen, True), *((own, False) for _, own in healthy(journal, environment))]
     found: dict[str, Traffic] = {}
     for gate in noisy:
