@@ -13,7 +13,7 @@ from guarded_rollout.core.facts import Fact, Judged, Observed, PauseAsked, decod
 from guarded_rollout.core.gates import Answer, CustomGate, CustomKind, DurationGate, Verdict
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan, Step, Way
-from guarded_rollout.core.rollout import advance, verdicts
+from guarded_rollout.core.rollout import SHARED_SECONDS, advance, verdicts
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, ProxyReading, Reading
 from guarded_rollout.core.spec import AtTheEnd, Stage, WatchPolicy
@@ -122,6 +122,21 @@ def test_a_fault_of_both_holds_and_only_the_candidates_own_goes_back(where):
     ours, theirs, phase, hold = FAULTS[where]
     state, _ = watch(watched(plan_of(*SHARES)), Arm(rate=ours), Arm(rate=theirs))
     assert (state.phase, state.hold) == (phase, hold), state.reason
+
+
+def test_a_limit_that_both_cross_leaves_the_comparison_as_long_again():
+    """Whichever comes to its bound first, a fault of the candidate alone goes back."""
+    state, _ = watch(watched(plan_of(*SHARES)), Arm(rate=0.2), Arm(rate=0.2))
+    limits = state.weighed.limits
+    assert limits is not None
+    assert limits.breached is not None
+    assert state.elapsed >= limits.breached + min(limits.breached, SHARED_SECONDS)
+    state, _ = watch(watched(plan_of(*SHARES)), Arm(rate=0.2), Arm(rate=0.01, requests=8))
+    assert state.phase is Phase.RETURNING, state.reason
+    limits = state.weighed.limits
+    assert limits is not None
+    assert limits.breached is not None, "the limit was first"
+    assert limits.breached < state.elapsed
 
 
 def test_the_end_says_that_the_old_version_was_the_sick_one():

@@ -107,6 +107,9 @@ TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
 )
 """With what may be said at any time."""
 
+SHARED_SECONDS = 60.0
+"""A limit that is crossed while both versions serve holds the rollout after this at the latest."""
+
 ATTEMPTS = 3
 """How often a step of the way back, or of tidying up, is tried before a person is needed."""
 
@@ -393,8 +396,14 @@ def _breached(state: State, reason: str) -> State:
 
 
 def _shared(state: State, reason: str) -> State:
-    """A limit is crossed while the candidate is no worse than the version beside it."""
-    if state.phase is Phase.HOLDING:
+    """A limit is crossed while the candidate is no worse than the version beside it.
+
+    The comparison needs about as many requests as the limit did, and so gets as long again.
+    """
+    limits = state.weighed.limits
+    crossed = limits.breached if limits is not None else None
+    patience = min(crossed, SHARED_SECONDS) if crossed is not None else 0.0
+    if state.phase is Phase.HOLDING or state.elapsed < (crossed or 0.0) + patience:
         return state
     return _hold(state, Hold.BOTH_SICK, f"both versions may share the fault, see: {reason}")
 
