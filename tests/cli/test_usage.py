@@ -60,6 +60,7 @@ def test_these_are_the_commands():
     ]
     assert LOOKING == [
         ("approvals",),
+        ("audit", "export"),
         ("audit", "verify"),
         ("backup", "copies"),
         ("backup", "drill"),
@@ -127,6 +128,7 @@ def test_env_is_staging_where_nothing_changes(words):
     """`backup verify FILE` asks the file's name first; `gates check` is about all of them."""
     env = build_parser().parse_args([*words, *NEEDED.get(words, [])]).env
     others = {("backup", "verify"): None, ("gates", "check"): "all"}
+    others[("audit", "export")] = "all"
     others |= {("journal", verb): "all" for verb in ("export", "import")}
     assert env == others.get(words, "staging")
 

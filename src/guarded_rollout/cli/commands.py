@@ -291,14 +291,28 @@ def _add_looking(commands: "Commands") -> None:
         "--lines", type=crowd, default=200, metavar="N", help="of each process; default: 200"
     )
     junit(validation)
-    audit = group(commands, "audit", "the journal's integrity")
-    command(
+    audit = group(commands, "audit", "whether the journal was changed, and its trail for auditors")
+    verify = command(
         audit,
         "verify",
-        "looking:audit_verify",
-        "walk the hash chain of the whole journal, of all environments",
-        "  rollout audit verify",
+        "audit:verify",
+        "walk the hash chain of the whole journal, of all environments; or check a file of "
+        "audit export, against the journal where there is one",
+        "  rollout audit verify\n  rollout audit verify audit.jsonl\n"
+        "  rollout audit verify --head HASH",
         "staging",
+    )
+    verify.add_argument("file", nargs="?", type=word, metavar="FILE", help="of audit export")
+    verify.add_argument(
+        "--head", type=word, metavar="HASH", help="noted earlier: the journal must still have it"
+    )
+    command(
+        audit,
+        "export",
+        "audit:export",
+        "who did what, when and why, as JSON lines with sums on standard output; only looks",
+        "  rollout audit export\n  rollout audit export --env production",
+        "all",
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands that look: status, watch, audit verify."""
+"""Commands that look: status, watch."""
 
 import argparse
 from dataclasses import asdict
@@ -9,12 +9,12 @@ from guarded_rollout.cli.guard import agent_pid, ensure_guard, find, left_alone
 from guarded_rollout.cli.journal_place import this_machine
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.rollouts import follow_to_rest
-from guarded_rollout.cli.screen import Screen, error_document
+from guarded_rollout.cli.screen import Screen
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.fact_text import minutes
 from guarded_rollout.core.gates import Verdict
-from guarded_rollout.core.problems import NeedsPerson, NotPossible
+from guarded_rollout.core.problems import NotPossible
 from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.rollout import replay
 from guarded_rollout.core.spec import Release
@@ -159,26 +159,3 @@ def watch(args: argparse.Namespace) -> int:
         )
     guard = ensure_guard(places, journal, known)
     return follow_to_rest(args, places, journal, known, guard=guard)
-
-
-def audit_verify(args: argparse.Namespace) -> int:
-    """`rollout audit verify`: walk the hash chain of the whole journal."""
-    screen, places = args.screen, Places(args.root)
-    audit = open_journal(places, look_only=True).verify()
-    if audit.broken_at is not None or audit.problem is not None:
-        where = f" (entry {audit.broken_at})" if audit.broken_at is not None else ""
-        problem = NeedsPerson(
-            f"the journal {places.journal} was changed: {audit.problem}{where}",
-            "keep the file as evidence, and restore it from a copy",
-        )
-        screen.document({**asdict(audit), "error": error_document(problem.why, problem.exit_code)})
-        raise problem
-    if not places.journal.shared and not places.journal.file.exists():
-        screen.line(f"there is no journal yet at {places.journal}")
-    else:
-        screen.line(
-            f"the journal is whole: {audit.entries} entries, {audit.rollouts} rollouts, "
-            f"head {audit.head}"
-        )
-    screen.document(asdict(audit))
-    return 0

@@ -1,12 +1,9 @@
 """A journal as JSON lines, and back: to keep one, to look at one, to move one elsewhere.
 
 Line 1 says what it is, then one line per entry, one per environment's fence, and one that ends
-it. Every line ends in `sum`: SHA-256 over the sum of the line before and this line without it. So
-a line that was changed, taken out or added is found, and a file that was cut off too. The entries'
-own chain is checked beside that.
+it. The lines are summed (`core.summed_lines`). The entries' own chain is checked beside that.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from guarded_rollout.adapters.journal.stored import COLUMNS, INSERT, Stored
 from guarded_rollout.core.chain import GENESIS, Link, fault
 from guarded_rollout.core.facts import Started, decode
 from guarded_rollout.core.problems import BadInput, Broken, NotPossible
+from guarded_rollout.core.summed_lines import BadLine, Sums, summed
 
 FORMAT = "guarded-rollout journal 1"
 _BATCH = 200
@@ -62,22 +60,9 @@ class Carried:
         )
 
 
-@dataclass(slots=True)
-class _Sums:
-    """The running sum: each line's covers all lines before it."""
-
-    sum: str = ""
-
-    def line(self, content: dict[str, Any]) -> bytes:
-        """The line that has this content and comes next."""
-        plain = msgspec.json.encode(content, order="deterministic")
-        self.sum = hashlib.sha256(self.sum.encode() + plain).hexdigest()
-        return msgspec.json.encode({**content, "sum": self.sum}, order="deterministic") + b"\n"
-
-
 def lines(ask: Ask, environment: str | None = None) -> Iterator[bytes]:
     """The journal as it is now, whole or of one environment. Broken: it was changed."""
-    sums = _Sums()
+    sums = Sums()
     yield sums.line({"format": FORMAT, "environment": environment})
     # Asked first: what has ended by now has its ending among the entries up to `last`.
     endings = dict(ask("SELECT id, ended FROM rollouts WHERE ended IS NOT NULL"))
@@ -157,26 +142,18 @@ class File:
             pass
 
     def _contents(self) -> Iterator[dict[str, Any]]:
-        sums = _Sums()
         try:
             with self.path.open("rb") as file:
-                for line in file:
+                for content in summed(file):
                     self._number += 1
-                    yield self._content(line, sums)
+                    yield content
+        except BadLine as bad:
+            self._number = bad.number
+            raise self._wrong(bad.what) from None
         except OSError as error:
             raise BadInput(
                 f"{self.path} cannot be read: {error.strerror}", "name a file of journal export"
             ) from error
-
-    def _content(self, line: bytes, sums: _Sums) -> dict[str, Any]:
-        try:
-            content = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._wrong(f"is no line of an export: {error}") from None
-        content.pop("sum", None)
-        if sums.line(content) != line:
-            raise self._wrong("was changed, or a line before it is missing")
-        return content
 
     def _expect_ours(self, content: dict[str, Any]) -> None:
         if content.get("format") != FORMAT:
