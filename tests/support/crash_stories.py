@@ -160,6 +160,10 @@ def ill(world: FileWorld) -> None:
     world.sick = {NEW} if "ill" in world.turns else set()
 
 
+def all_ill(world: FileWorld) -> None:
+    world.sick = {OLD, NEW} if "ill" in world.turns and "mended" not in world.turns else set()
+
+
 def die(world: FileWorld) -> None:
     if "dead" in world.turns:
         world.dead = {NEW}
@@ -272,6 +276,18 @@ STORIES = {
         turns=(Turn("dead", in_phase(WATCHING, 1.0)),),
         since=WATCHED,
         until=BREACHED,
+    ),
+    "both versions are sick, then well again": Story(
+        DONE,
+        policy=PATIENT,
+        harm=all_ill,
+        turns=(
+            Turn("ill", in_phase(WATCHING, 1.0)),
+            Turn("mended", in_phase(HOLDING)),
+            promote(in_phase(HOLDING)),
+        ),
+        since=WATCHED,
+        until="holding PromoteAsked finishing",
     ),
     # Held, and what people do then.
     "held as unknown, then promoted": Story(

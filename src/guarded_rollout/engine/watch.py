@@ -22,6 +22,8 @@ from guarded_rollout.ports import Ports
 
 SCRAPES_PER_TIDYING = 60
 FRESH_SECONDS = 1.0
+FIRST_ROUND_SECONDS = 30.0
+"""A round takes one; whoever is not known after this is no reason not to look."""
 _TICK = 0.1
 
 
@@ -71,7 +73,7 @@ class Watch:
         self._box = _Box()
         self._used = 0
         self._down_told = False
-        self._mark = ports.clock.monotonic()
+        self._began = self._mark = ports.clock.monotonic()
         self._old = plan.control or plan.baseline
         self._candidate = self._prober(plan.candidate)
         self._baseline = self._prober(plan.baseline) if plan.baseline else None
@@ -105,6 +107,12 @@ class Watch:
 
     def _probers(self) -> list[Prober]:
         return [self._candidate] + ([self._baseline] if self._baseline else [])
+
+    def _probed(self) -> bool:
+        """Each arm was asked once: before that a sick old version looks like one nobody knows."""
+        waited = self._ports.clock.monotonic() - self._began
+        known = all(prober.pulse.last is not None for prober in self._probers())
+        return known or waited > FIRST_ROUND_SECONDS
 
     def down(self) -> Verdict | None:
         """The fast lane's breach, when the candidate is down."""
@@ -143,7 +151,7 @@ class Watch:
                 # A look judges what is there now; a source that is slow is not waited for long.
                 self._scrape_now.set()
                 due = elapsed + watched >= until + FRESH_SECONDS
-            if due or fresh or self._down_unseen():
+            if (due or fresh or self._down_unseen()) and self._probed():
                 self._mark = self._ports.clock.monotonic()
                 self._used = scraped.number
                 look = looks + 1 if elapsed + watched >= until else None
