@@ -7,12 +7,13 @@ import breakable_service
 import pytest
 from toy_configuration import ROLLOUT
 
-from guarded_rollout.core.facts import PromoteAsked, StepBegan, StepDone, StepFailed
+from guarded_rollout.core.facts import Judged, PromoteAsked, StepBegan, StepFailed
+from guarded_rollout.core.gates import Answer, Verdict
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.problems import Why
 from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.rollout import replay
-from guarded_rollout.core.state import Phase, exit_code
+from guarded_rollout.core.state import Hold, Phase, exit_code
 
 
 def logs(project):
@@ -93,22 +94,22 @@ def test_a_logger_that_nobody_can_reach_is_said(project):
     assert "log-probe" in answer.err
 
 
-def test_a_release_that_answers_users_badly_after_its_watch_needs_a_person(project):
-    """It stays, the rest is done, and the way back is named."""
+def test_a_release_that_answers_users_badly_after_its_watch_waits_for_a_person(project):
+    """Both versions run; taken all the same, it is not asked again."""
     rollout = project.begin()
     failed = StepFailed(Step.SMOKE_USERS, Why("1 of 2 smoke checks failed", "read the log"))
     tries = [fact for turn in (1, 2, 3) for fact in (StepBegan(Step.SMOKE_USERS, turn), failed)]
     person = PromoteAsked("ops@here", "checked by hand")
-    rest = [
-        fact
-        for step in (Step.RETIRE, Step.PRUNE, Step.REPORT)
-        for fact in (StepBegan(step, 1), StepDone(step, {}))
-    ]
-    project.happen(rollout, *project.forward(rollout), person, *tries, *rest)
-    with contextlib.closing(project.journal()) as journal:
-        state = replay(entry.fact for entry in journal.entries(rollout))
-    assert (state.phase, exit_code(state)) == (Phase.DONE, 3)
-    told = "\n".join(ending_lines(state, rollout))
-    assert "a person is needed: users are not answered well" in told
+    project.happen(rollout, *project.forward(rollout), person, *tries)
+
+    def state():
+        with contextlib.closing(project.journal()) as journal:
+            return replay(entry.fact for entry in journal.entries(rollout))
+
+    assert (state().phase, state().hold, exit_code(state())) == (Phase.HOLDING, Hold.UNWELL, 3)
+    told = "\n".join(ending_lines(state(), rollout))
+    assert "a person is needed: users are not answered as the spec wants: 1 of 2" in told
     assert "rollout rollback --env production" in told
-    assert "left over: smoke-users: 1 of 2 smoke checks failed" in told
+    passes = Judged(9.0, (Verdict("healthFailures", Answer.PASS, "0 in a row", 0.0),))
+    project.happen(rollout, passes, PromoteAsked("ops@here", "it is the check"))
+    assert state().queue == (Step.RETIRE, Step.PRUNE, Step.REPORT)

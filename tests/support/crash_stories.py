@@ -157,7 +157,7 @@ def slow(world: FileWorld) -> None:
 
 
 def ill(world: FileWorld) -> None:
-    world.sick = {NEW} if "ill" in world.turns else set()
+    world.sick = {NEW} if "ill" in world.turns and "mended" not in world.turns else set()
 
 
 def all_ill(world: FileWorld) -> None:
@@ -444,6 +444,17 @@ STORIES = {
         since=PASSED,
         until="finishing StepFailed returning retire",
         spared=("route",),
+    ),
+    "users are not answered well after the watch, promoted all the same": Story(
+        DONE,
+        harm=ill,
+        turns=(
+            Turn("ill", waits(Step.SMOKE_USERS, FINISHING)),
+            Turn("mended", in_phase(HOLDING)),
+            promote(in_phase(HOLDING)),
+        ),
+        since=PASSED,
+        until="holding PromoteAsked finishing",
     ),
     "the last step of the finish fails": Story(
         DONE,

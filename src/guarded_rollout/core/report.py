@@ -27,7 +27,6 @@ from guarded_rollout.core.state import (
     State,
     exit_code,
     missing_copies,
-    unwell,
 )
 from guarded_rollout.core.ways import automatic, way_back
 
@@ -157,9 +156,6 @@ def ending_lines(state: State, rollout: str) -> list[str]:
                 Kind.BACKUP: f"backed up {environment}",
             }
             lost = [f"  a person is needed: no copy at {name}" for name in missing_copies(state)]
-            if unwell(state):
-                undo = f"rollout rollback --env {environment} --reason WHY"
-                lost.append(f"  a person is needed: users are not answered well; undo it: {undo}")
             return [said.get(plan.kind, "done"), *lost, *left]
         case Phase.ROLLED_BACK:
             serves = plan.baseline.name if plan.baseline else "nothing"

@@ -76,7 +76,7 @@ _MOVES: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType
         _P.FINISHING: {
             StepBegan: frozenset({_P.FINISHING}),
             StepDone: frozenset({_P.FINISHING, _P.DONE, _P.RETURNING}),
-            StepFailed: frozenset({_P.FINISHING, _P.DONE, _P.RETURNING}),
+            StepFailed: frozenset({_P.FINISHING, _P.DONE, _P.HOLDING, _P.RETURNING}),
             RollbackAsked: frozenset({_P.FINISHING, _P.RETURNING}),
             Adopted: frozenset({_P.FINISHING, _P.RETURNING}),
         },
@@ -109,6 +109,9 @@ TABLE: Mapping[Phase, Mapping[type[Fact], frozenset[Phase]]] = MappingProxyType(
 
 SHARED_SECONDS = 60.0
 """A limit that is crossed while both versions serve holds the rollout after this at the latest."""
+
+_FOR_A_PERSON = frozenset({Hold.BREACH, Hold.NO_WAY_BACK, Hold.UNWELL})
+"""Gates that pass do not end these."""
 
 ATTEMPTS = 3
 """How often a step of the way back, or of tidying up, is tried before a person is needed."""
@@ -250,11 +253,9 @@ def _failed(state: State, step: Step, what: str) -> State:
         raise ImpossibleFact(f"{step} was not begun")
     if state.asked is not None:
         return _go_back(state, state.asked)
-    if state.phase is Phase.PREPARING:
-        return _go_back(state, f"{step}: {what}")
-    if state.attempt < ATTEMPTS:
+    if state.phase is not Phase.PREPARING and state.attempt < ATTEMPTS:
         return replace(state, running=None)
-    if state.phase is Phase.ADVANCING:
+    if state.phase in {Phase.PREPARING, Phase.ADVANCING}:
         return _go_back(state, f"{step}: {what}")
     if state.phase is Phase.RETURNING:
         return replace(
@@ -264,6 +265,9 @@ def _failed(state: State, step: Step, what: str) -> State:
             attempt=0,
             reason=f"{state.reason}; then the way back failed at {step}: {what}",
         )
+    if step is Step.SMOKE_USERS:
+        still = replace(state, queue=(), running=None, attempt=0)
+        return _hold(still, Hold.UNWELL, f"users are not answered as the spec wants: {what}")
     return _when_empty(replace(_next_step(state), leftovers=(*state.leftovers, f"{step}: {what}")))
 
 
@@ -284,9 +288,10 @@ def _when_empty(state: State) -> State:
 
 
 def _finish(state: State) -> State:
-    return replace(
-        state, phase=Phase.FINISHING, queue=_plan(state).finish, hold=None, running=None, attempt=0
-    )
+    """A smoke check that failed and was promoted all the same is not asked again."""
+    seen = state.begun & {Step.SMOKE_USERS}
+    queue = tuple(step for step in _plan(state).finish if step not in seen)
+    return replace(state, phase=Phase.FINISHING, queue=queue, hold=None, running=None, attempt=0)
 
 
 def _hold(state: State, hold: Hold, reason: str) -> State:
@@ -334,7 +339,7 @@ def _judged(state: State, fact: Judged) -> State:
     if answer is Answer.BREACH:
         blamed = any(verdict.blames for verdict in worst)
         return _breached(state, reason) if blamed else _shared(state, reason)
-    if fact.lane is Lane.DOWN or state.paused or state.hold in {Hold.BREACH, Hold.NO_WAY_BACK}:
+    if fact.lane is Lane.DOWN or state.paused or state.hold in _FOR_A_PERSON:
         return state
     if answer is Answer.PASS:
         return _passed(state, fact.elapsed)

@@ -37,6 +37,7 @@ class Hold(StrEnum):
     BREACH = "breach"
     BOTH_SICK = "both-sick"
     NO_WAY_BACK = "no-way-back"
+    UNWELL = "unwell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,7 @@ def exit_code(state: State) -> int:
         return 0 if wanted else 2
     if state.phase is Phase.DONE and missing_copies(state):
         return 3
-    if state.phase is Phase.DONE and unwell(state):
-        return 3
     return {Phase.DONE: 0, Phase.REFUSED: 1}.get(state.phase, 3)
-
-
-def unwell(state: State) -> bool:
-    """A release was promoted, and then it did not answer users as its smoke checks want."""
-    return any(text.startswith(f"{Step.SMOKE_USERS}: ") for text in state.leftovers)
 
 
 def missing_copies(state: State) -> tuple[str, ...]:
