@@ -1,12 +1,13 @@
-"""`rollout agent` beside a real service: guards that die, a reboot, a hung agent, two of them."""
+"""`rollout agent` beside a real service: guards that die, a reboot, a hung agent, an upgrade."""
 
 import contextlib
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from site_of_ours import Site, since_start
+from site_of_ours import REPOSITORY, Site, since_start
 
 pytestmark = pytest.mark.slow
 
@@ -87,3 +88,45 @@ def test_a_hung_agent_is_in_nobodys_way(site, releases):
         assert site.rollout_active()["guard"] is not None
         take_back(site)
     assert site.serving() == "1.0.0"
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """Another version of the tool, installed beside the one at work."""
+    package = tmp_path / "newer" / "guarded_rollout"
+    shutil.copytree(REPOSITORY / "src" / "guarded_rollout", package)
+    init = package / "__init__.py"
+    text, count = init.read_text(), init.read_text().count('__version__ = "')
+    assert count == 1
+    init.write_text(text.replace('__version__ = "', '__version__ = "9.'))
+    return package.parent
+
+
+def runs(pid, package):
+    """This process has its modules from there."""
+    return f"PYTHONPATH={package}\0" in Path(f"/proc/{pid}/environ").read_text()
+
+
+def test_an_upgrade_in_mid_rollout_leaves_the_guard_and_the_next_one_is_newer(
+    site, releases, newer, monkeypatch
+):
+    """The agent is stopped and the newer one started; what is under way goes on."""
+    with site.agent():
+        done = site.rollout(
+            "deploy", "--env", "production", "--source", releases("good"), "--detach"
+        )
+        assert done.returncode == 0, done.stderr
+        site.wait_for(watching)
+        older = site.guard_pid()
+    monkeypatch.setitem(site.env, "PYTHONPATH", str(newer))
+    assert "rollout 9." in site.rollout("--version").stdout
+    with site.agent() as upgraded:
+        assert runs(upgraded.pid, newer)
+        assert site.guard_pid() == older
+        assert not runs(older, newer)
+        os.kill(older, signal.SIGKILL)
+        site.wait_for(lambda facts: any(kind == "adopted" for kind, _ in since_start(facts)))
+        assert runs(site.guard_pid(), newer)
+        take_back(site)
+    assert site.serving() == "1.0.0"
+    assert site.rollout("audit", "verify").returncode == 0
