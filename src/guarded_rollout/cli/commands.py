@@ -291,6 +291,26 @@ def _add_looking(commands: "Commands") -> None:
         "--lines", type=crowd, default=200, metavar="N", help="of each process; default: 200"
     )
     junit(validation)
+    premerge = command(
+        commands,
+        "premerge",
+        "premerge:premerge",
+        "try all that can be tried before a change is merged: dry runs here; a rollout, its checks "
+        "and the way back in a throwaway copy. Logs, backups, digests and a summary in one folder",
+        "  rollout premerge --base origin/main\n  rollout premerge --quick --out /tmp/premerge",
+        "staging",
+    )
+    premerge.add_argument(
+        "--base",
+        type=word,
+        metavar="COMMIT",
+        help="its release serves first and is what the rollback goes back to; default: the same "
+        "files, told apart by one file more",
+    )
+    premerge.add_argument(
+        "--out", type=word, metavar="FOLDER", help="default: premerge_artifacts beside rollout.toml"
+    )
+    premerge.add_argument("--quick", action="store_true", help="ship nothing, only check and plan")
     audit = group(commands, "audit", "whether the journal was changed, and its trail for auditors")
     verify = command(
         audit,
