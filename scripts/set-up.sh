@@ -1,5 +1,6 @@
 # Sourced by quick-deploy.sh and test.sh: everything they need, in .venv, from the lock files.
 # The second time it compares one checksum and is done.
+# shellcheck shell=bash
 
 missing() {
   echo "set-up: $1" >&2
@@ -10,8 +11,7 @@ missing() {
 find_python() {
   local candidate
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
-    [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$candidate"
       return
     fi

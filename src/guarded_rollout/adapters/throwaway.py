@@ -171,16 +171,17 @@ def remove(folder: Path) -> None:
 
 def _toml(document: Mapping[str, object]) -> str:
     """One line per section: inline tables say all that tomllib reads but dates."""
-    return "".join(f"{json.dumps(key)} = {_inline(value)}\n" for key, value in document.items())
+    return "".join(f"{_inline(key)} = {_inline(value)}\n" for key, value in document.items())
 
 
 def _inline(value: object) -> str:
     if isinstance(value, Mapping):
-        members = (f"{json.dumps(key)} = {_inline(member)}" for key, member in value.items())
+        members = (f"{_inline(key)} = {_inline(member)}" for key, member in value.items())
         return f"{{ {', '.join(members)} }}" if value else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's escapes are TOML's too, and DEL is the one character that only TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _git(root: Path, *words: str) -> bytes:

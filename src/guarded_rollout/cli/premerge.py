@@ -40,7 +40,7 @@ from guarded_rollout.core.premerge_manifest import (
     manifest_of,
     text_of,
 )
-from guarded_rollout.core.problems import BadInput, Broken, Problem
+from guarded_rollout.core.problems import BadInput, Broken, NotPossible, Problem
 from guarded_rollout.core.redact import redact
 
 FOLDER = "premerge_artifacts"
@@ -72,7 +72,7 @@ def premerge(args: argparse.Namespace) -> int:
     _make_room(out)
     _write(out / premerge_manifest.NAME, text_of(began))
     args.when_interrupted = f"what was being tried is taken down; {out.name} says how far it came"
-    run = Run(args.screen, root, args.env, out, _no_site(args))
+    run = Run(args.screen, root, args.env, out, quick=args.quick)
     with _sigterm_interrupts():
         try:
             run.all(planned, args.base)
@@ -83,24 +83,19 @@ def premerge(args: argparse.Namespace) -> int:
     return 0 if manifest.passed else 1
 
 
-def _no_site(args: argparse.Namespace) -> str:
-    """Why nothing can be shipped here; empty: it can."""
-    if args.quick:
-        return "--quick: nothing is shipped"
-    if sys.platform == "win32":
-        return "a rollout needs Linux or macOS: its processes, its proxy's sockets and its locks"
-    return ""
+_POSIX_ONLY = "it needs Linux or macOS: their file locks, processes and sockets"
+_QUICK = "--quick: nothing is shipped"
 
 
 @dataclass(slots=True)
 class Run:
-    """What is being tried, and what came of it. `no_site`: why nothing is shipped."""
+    """What is being tried, and what came of it. `quick`: nothing is shipped."""
 
     screen: Screen
     root: Path
     environment: str
     out: Path
-    no_site: str
+    quick: bool
     steps: list[Step] = field(default_factory=list)
 
     def all(self, planned: tuple[Task, ...], base: str | None) -> None:
@@ -128,18 +123,22 @@ class Run:
             try:
                 code = self._run(task, site, log)
                 why = said_why(log, code) if code else ""
+                status = "failed" if why else "passed"
+            except NotPossible as problem:
+                why = _one_line(problem)
             except Problem as problem:
-                why = f"{problem.why.what} -> {problem.why.hint}"
+                status, why = "failed", _one_line(problem)
             except OSError as error:
-                why = f"it could not be tried: {error}"
-            status = "failed" if why else "passed"
+                status, why = "failed", f"it could not be tried: {error}"
         there = task.log if log.exists() else None
         seconds = round(_CLOCK.monotonic() - began, 3)
         return Step(task.name, task.command, status, code, seconds, there, redact(why))
 
     def _why_not(self, task: Task) -> str:
-        if task.at_site and self.no_site:
-            return self.no_site
+        if task.posix and sys.platform == "win32":
+            return _POSIX_ONLY
+        if task.at_site and self.quick:
+            return _QUICK
         for step in self.steps:
             if step.name in task.needs and step.status != "passed":
                 was = "failed" if step.status == "failed" else "was skipped"
@@ -190,6 +189,10 @@ def _papers(run: Run, began: Manifest) -> Manifest:
     manifest = replace(manifest, files=_files(run.out))
     _write(run.out / premerge_manifest.NAME, text_of(manifest))
     return manifest
+
+
+def _one_line(problem: Problem) -> str:
+    return " -> ".join(filter(None, (problem.why.what, problem.why.hint)))
 
 
 def _files(out: Path) -> tuple[File, ...]:

@@ -23,12 +23,14 @@ class Task:
         words: of `rollout`, below the folder it is tried in; empty: it is not a command.
         needs: steps that must have passed.
         at_site: it changes something, so it is tried in the throwaway copy.
+        posix: it needs Linux or macOS.
     """
 
     name: str
     words: tuple[str, ...]
     needs: tuple[str, ...] = ()
     at_site: bool = False
+    posix: bool = True
     log_name: str = ""
 
     @property
@@ -50,9 +52,9 @@ def tasks(environment: str) -> tuple[Task, ...]:
         return Task(name, words, (needs,), at_site=True, log_name=log)
 
     return (
-        Task("configuration", ()),
-        Task("gates", ("gates", "check")),
-        Task("notices", ("notify", "check")),
+        Task("configuration", (), posix=False),
+        Task("gates", ("gates", "check"), posix=False),
+        Task("notices", ("notify", "check"), posix=False),
         Task("backup-dryrun", ("backup", "create", *where, "--dry-run")),
         Task("deploy-dryrun", ("deploy", *where, "--dry-run")),
         Task("migrate-dryrun", ("migrate", *where, "--dry-run")),
