@@ -7,7 +7,8 @@ from github_server import LONGEST, REPOSITORY, TOKEN, github
 
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.core.notice import Notice
-from guarded_rollout.notify.github import PER_PAGE, IssueTracker, mark
+from guarded_rollout.notify.github import IssueTracker, mark
+from guarded_rollout.notify.github_api import PER_PAGE
 from guarded_rollout.ports import Issue
 from guarded_rollout.testing.clock import FastClock
 
@@ -30,8 +31,10 @@ class WallClock(FastClock):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.delenv("GH_TOKEN", raising=False)
     with github() as ours:
         yield ours
+    assert ours.faults == []
 
 
 @pytest.fixture
@@ -170,7 +173,7 @@ def test_without_a_token_nothing_is_sent(server, tracker, monkeypatch, tmp_path)
     """The variable is named; its file works as well."""
     monkeypatch.delenv("GITHUB_TOKEN")
     told = tracker.tell(ISSUE, HELD)
-    assert (told.status, told.reason) == ("kept", "GITHUB_TOKEN is not set")
+    assert (told.status, told.reason) == ("kept", "GITHUB_TOKEN or GH_TOKEN is not set")
     assert server.asked == []
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")

@@ -3,6 +3,7 @@
 As in the REST description, version 2022-11-28: a bearer token, a User-Agent, `title` required to
 create an issue, `body` required for a comment, texts of 65,536 characters at most, `state` open by
 default, `since` by the time of the last change, at most 100 a page with a `Link` to the next one.
+Every request and every answer is held against GitHub's own description of the API.
 """
 
 import contextlib
@@ -14,9 +15,13 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from github_description import Description
+
 TOKEN = "github_pat_" + "t0ken" * 6
 REPOSITORY = "acme/shop"
 LONGEST = 65_536
+PREFIX = "/api/v3"
+DESCRIPTION = Description()
 
 
 @dataclass
@@ -24,12 +29,14 @@ class GitHub:
     """`plan`: what is done instead with the next requests: (method, status, headers, body).
 
     "drop" for a status closes without an answer, "take and drop" does the work first.
+    `faults`: where a request or an answer was not as GitHub describes it.
     """
 
     issues: list = field(default_factory=list)
     comments: dict = field(default_factory=dict)
     plan: list = field(default_factory=list)
     asked: list = field(default_factory=list)
+    faults: list = field(default_factory=list)
     repository: str = REPOSITORY
     per_page: int = 100
     port: int = 0
@@ -56,15 +63,18 @@ class GitHub:
         self.comments[number] = []
         return issue
 
+    def other(self, method, path, query, body):
+        """What is no issue: (status, headers, content), (list, query) for a page of it, or None."""
+
 
 def now():
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextlib.contextmanager
-def github(**options):
+def github(kind=GitHub, **options):
     """The server."""
-    ours = GitHub(**options)
+    ours = kind(**options)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -72,6 +82,9 @@ def github(**options):
 
         def do_POST(self):
             self._do("POST")
+
+        def do_PUT(self):
+            self._do("PUT")
 
         def _do(self, method):
             length = int(self.headers.get("Content-Length") or 0)
@@ -86,7 +99,7 @@ def github(**options):
             if step and step[1] != "take and drop":
                 self._send(*step[1:])
                 return
-            status, headers, content = self._answer(method, body)
+            status, headers, content = self._described(method, body)
             if step:
                 self.close_connection = True
                 return
@@ -102,35 +115,49 @@ def github(**options):
             broken = [(status, {}, {"message": told}) for status, told, kept in rules if not kept]
             return broken[0] if broken else None
 
-        def _answer(self, method, body):
+        def _described(self, method, body):
             refused = self._refusal()
             if refused:
                 return refused
+            target = self.path.removeprefix(PREFIX)
+            faults = DESCRIPTION.request_faults(method, target, body)
+            if faults:
+                ours.faults += faults
+                return 422, {}, {"message": f"Validation Failed: {faults}"}
+            status, headers, content = self._answer(method, body)
+            if status < 300:
+                content = DESCRIPTION.completed(method, target, status, content)
+            ours.faults += DESCRIPTION.answer_faults(method, target, status, content)
+            return status, headers, content
+
+        def _answer(self, method, body):
             parts = urlsplit(self.path)
             query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-            path = re.fullmatch(
-                r"/api/v3/repos/([^/]+/[^/]+)/issues(?:/(\d+)/comments)?", parts.path
-            )
-            if path is None or path[1] != ours.repository:
-                return 404, {}, {"message": "Not Found"}
-            if path[2] and int(path[2]) not in ours.comments:
+            start = f"{PREFIX}/repos/{ours.repository}"
+            inside = parts.path.startswith(start)
+            other = inside and ours.other(method, parts.path.removeprefix(start), query, body)
+            if other:
+                return self._page(*other) if isinstance(other[0], list) else other
+            path = inside and re.fullmatch(r"/issues(?:/(\d+)/comments)?", parts.path[len(start) :])
+            if not path or (path[1] and int(path[1]) not in ours.comments):
                 return 404, {}, {"message": "Not Found"}
             if method == "GET":
-                return self._list(int(path[2]) if path[2] else None, query)
+                return self._list(int(path[1]) if path[1] else None, query)
             if not (self.headers.get("Content-Type") or "").startswith("application/json"):
                 return 400, {}, {"message": "Problems parsing JSON"}
-            return self._create(int(path[2]) if path[2] else None, body)
+            return self._create(int(path[1]) if path[1] else None, body)
 
         def _list(self, number, query):
-            every = ours.comments[number] if number else self._issues(query)
+            return self._page(ours.comments[number] if number else self._issues(query), query)
+
+        def _page(self, every, query):
             size = min(int(query.get("per_page", 30)), 100, ours.per_page)
             page = int(query.get("page", 1))
-            part = every[(page - 1) * size : page * size]
             headers = {}
             if len(every) > page * size:
                 url = f"{ours.api}/x?page={page + 1}"
                 headers["Link"] = f'<{url}>; rel="next", <{url}9>; rel="last"'
-            return 200, headers, part
+            return 200, headers, every[(page - 1) * size : page * size]
 
         def _issues(self, query):
             state = query.get("state", "open")
