@@ -65,7 +65,7 @@ def _start(args: argparse.Namespace, kind: Kind) -> int:
         return _already_there(args, places, ports, plan)
     finds = _finds(journal, plan)
     screen.lines(plan_lines(plan, finds))
-    standing = standing_of(places, plan, user())
+    standing = standing_of(args, places, plan, user())
     if standing is not None:
         screen.lines(standing_lines(standing, plan, args.without_signoffs))
     if args.dry_run:

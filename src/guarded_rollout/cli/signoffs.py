@@ -68,7 +68,7 @@ def approvals(args: argparse.Namespace) -> int:
 
 
 def _tell(args: argparse.Namespace, places: Places, plan: Plan, more: dict[str, object]) -> int:
-    standing = standing_of(places, plan, None)
+    standing = standing_of(args, places, plan, None)
     assert standing is not None, "it has a policy"
     args.screen.lines(standing_lines(standing, plan))
     args.screen.lines([f"  note     {text}" for text in other_plans(places, plan)])

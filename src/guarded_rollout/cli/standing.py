@@ -1,19 +1,34 @@
 """How far a plan's sign-offs are: told, asked for, or gone without."""
 
 import argparse
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from guarded_rollout.adapters.clock import SystemClock
+from guarded_rollout.adapters.configuration.gates_file import GATES_FILE
+from guarded_rollout.adapters.configuration.spec import ROLLOUT_FILE
 from guarded_rollout.adapters.signed_files import SignedFiles
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.plan import Kind, Plan
 from guarded_rollout.core.problems import NotPossible
+from guarded_rollout.core.signoff_policy import Reviewed, SignOffPolicy
 from guarded_rollout.core.signoffs import Standing, expires, signing_digest, stand
 from guarded_rollout.core.statement import SignOff, Statement
+from guarded_rollout.ports import SignOffs
 
 ASKED = frozenset({Kind.DEPLOY, Kind.MIGRATE})
 """What goes back, looks or tries is never held up."""
+
+
+_UNREVIEWED = {
+    "--source": "source",
+    "--config": "config",
+    "--duration": "duration",
+    "--forward-only": "forward_only",
+    "--skip-backup": "skip_backup",
+}
+"""What a review cannot have seen: it changes a deploy, and no file has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +42,46 @@ class Agreed:
 NOBODY_ASKED = Agreed()
 
 
-def standing_of(places: Places, plan: Plan, starter: str | None) -> Standing | None:
+def standing_of(
+    args: argparse.Namespace, places: Places, plan: Plan, starter: str | None
+) -> Standing | None:
     """None: this plan needs nobody. `starter`: the account that begins it, if that is known."""
     policy = plan.spec.environment.signoffs
     if policy is None or plan.kind not in ASKED:
         return None
     digest = signing_digest(plan)
     found = SignedFiles(places.root, policy.signers).found(digest)
+    if policy.reviewed is not None:
+        found += _reviews(args, places, plan, policy, policy.reviewed).found(digest)
     return stand(policy, digest, found, SystemClock().now(), starter)
+
+
+def _reviews(
+    args: argparse.Namespace, places: Places, plan: Plan, policy: SignOffPolicy, where: Reviewed
+) -> SignOffs:
+    from guarded_rollout.adapters.builds.source import read_source
+    from guarded_rollout.adapters.checkout import Checkout
+    from guarded_rollout.github.repository import Repository
+    from guarded_rollout.github.reviews import Reviews
+
+    root, service = places.root.resolve(), plan.spec.service
+    options = tuple(
+        name for name, key in _UNREVIEWED.items() if getattr(args, key, None) not in {None, False}
+    )
+    files = {file for file in (root / ROLLOUT_FILE, root / GATES_FILE) if file.exists()}
+    if not options:
+        source = root / service.source
+        files |= {source / name for name in read_source(service.name, source).files}
+    files |= {file.resolve() for file in files}
+    return Reviews(
+        hub=Repository(where, SystemClock()),
+        policy=policy,
+        checkout=Checkout(root),
+        environment=plan.spec.environment.name,
+        release=plan.candidate.name,
+        files=sorted(os.path.relpath(file, root) for file in files),
+        options=options,
+    )
 
 
 def standing_lines(standing: Standing, plan: Plan, without: str | None = None) -> list[str]:
@@ -81,10 +128,11 @@ def agreed(
     void = "".join(f"; {one.source} does not count: {one.why}" for one in standing.refused)
     others = "".join(f"; {text}" for text in other_plans(places, plan))
     environment = plan.spec.environment.name
+    or_reviews = " or approves the pull request" if standing.policy.reviewed else ""
     raise NotPossible(
         f"{environment} has {standing.summary}{void}{others}",
         f"each of them types: rollout approve --env {environment} (with this command's other "
-        f"options); in an emergency: rollout {plan.kind} --env {environment} "
+        f"options){or_reviews}; in an emergency: rollout {plan.kind} --env {environment} "
         "--without-signoffs WHY, which people are told of",
     )
 

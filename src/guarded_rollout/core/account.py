@@ -199,7 +199,10 @@ def _asked(  # noqa: C901 - one per kind of asking
                 for one in fact.signoffs:
                     who = f"{one.statement.who} ({one.statement.account})"
                     reason = one.statement.reason
-                    yield Asked(one.statement.at, who, f"rollout approve {where}", reason)
+                    how = (
+                        f"approved {one.commit[:12]}" if one.commit else f"rollout approve {where}"
+                    )
+                    yield Asked(one.statement.at, who, how, reason)
                 if fact.without_signoffs:
                     missing = "went without the sign-offs that are missing"
                     yield Asked(at, by, missing, fact.without_signoffs)

@@ -25,18 +25,21 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class SignOff:
-    """A statement whose signature was verified.
+    """A statement whose signature was verified, or a review that is one in effect.
 
     Fields:
         source: where it was found.
         key: the fingerprint of the key that signed; empty where the source has no keys.
         signature: over `statement_text`, so that it can be verified again later.
+        commit: of a review, what it is for. The person saw that, and not the digest, which is
+            of the plan that the review was counted for.
     """
 
     statement: Statement
     source: str
     key: str = ""
     signature: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

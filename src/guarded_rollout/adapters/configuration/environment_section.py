@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from guarded_rollout.adapters.configuration.copies_section import read_copies
 from guarded_rollout.adapters.configuration.located import Value, given, quoted
 from guarded_rollout.adapters.configuration.service_section import identifier, variables
-from guarded_rollout.adapters.configuration.signoffs_section import read_signoffs
+from guarded_rollout.adapters.configuration.signoffs_section import Agreeing, read_signoffs
 from guarded_rollout.adapters.configuration.stages_section import read_stages
-from guarded_rollout.core.signoff_policy import Person, SignOffPolicy
+from guarded_rollout.core.signoff_policy import SignOffPolicy
 from guarded_rollout.core.spec import (
     EVERYBODY,
     STAGES,
@@ -42,6 +42,7 @@ _OPTIONAL = (
     "notify",
     "signoffs",
 )
+NOBODY = Agreeing()
 _STICKY = re.compile(r"(header|cookie):[A-Za-z0-9_-]+")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
@@ -77,16 +78,16 @@ class Site:
     signoffs: SignOffPolicy | None
 
 
-def read_sites(value: Value, people: tuple[Person, ...] = ()) -> dict[str, Site]:
+def read_sites(value: Value, agreeing: Agreeing = NOBODY) -> dict[str, Site]:
     """All environments in the file's order. No two share an address or a database file.
 
-    `people`: who may sign off.
+    `agreeing`: who may sign off.
     """
     sites: dict[str, Site] = {}
     taken: dict[tuple[str, str], str] = {}
     for name, section in value.any_table().items():
         identifier(Value(section.place, name))
-        site = _site(name, section, people)
+        site = _site(name, section, agreeing)
         sites[name] = site
         claims = [("listen", f"{site.host}:{site.port}")]
         if site.sqlite is not None:
@@ -103,7 +104,7 @@ def read_sites(value: Value, people: tuple[Person, ...] = ()) -> dict[str, Site]
     return sites
 
 
-def _site(name: str, section: Value, people: tuple[Person, ...]) -> Site:
+def _site(name: str, section: Value, agreeing: Agreeing) -> Site:
     fields = section.table(required=_REQUIRED, optional=_OPTIONAL)
     host, port = _listen(fields["listen"])
     files = fields.get("config_files")
@@ -140,7 +141,7 @@ def _site(name: str, section: Value, people: tuple[Person, ...]) -> Site:
         pin=given(fields.get("pin"), Value.text, None),
         control=given(fields.get("control"), Value.flag, default=False),
         alerts=given(fields.get("alerts"), _alerts, USUAL_LIMITS),
-        signoffs=given(fields.get("signoffs"), lambda at: read_signoffs(at, people), None),
+        signoffs=given(fields.get("signoffs"), lambda at: read_signoffs(at, agreeing), None),
     )
 
 

@@ -21,11 +21,12 @@ from guarded_rollout.adapters.configuration.journal_section import read_journal
 from guarded_rollout.adapters.configuration.located import Value, suggestion
 from guarded_rollout.adapters.configuration.notify_section import read_notify
 from guarded_rollout.adapters.configuration.service_section import read_service
-from guarded_rollout.adapters.configuration.signoffs_section import read_people
+from guarded_rollout.adapters.configuration.signoffs_section import Agreeing, read_people
 from guarded_rollout.adapters.configuration.toml_file import read_toml
 from guarded_rollout.core.gates import CustomKind, Gates
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.schedule import Schedule
+from guarded_rollout.core.signoff_policy import Reviewed
 from guarded_rollout.core.spec import (
     DatabaseAddress,
     Environment,
@@ -133,7 +134,9 @@ def _rollout(root: Path) -> tuple[Service, dict[str, Site]]:
     if "journal" in fields:
         read_journal(fields["journal"])
     people = read_people(fields["signoffs"]) if "signoffs" in fields else ()
-    sites = read_sites(fields["environments"], people)
+    hub = read_notify(fields.get("notify"), None).github
+    reviewed = Reviewed(hub.repository, hub.api) if hub is not None else None
+    sites = read_sites(fields["environments"], Agreeing(people, reviewed))
     for site in sites.values():
         read_notify(fields.get("notify"), site.section.any_table().get("notify"))
     return read_service(fields["service"], root), sites

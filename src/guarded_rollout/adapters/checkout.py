@@ -1,0 +1,86 @@
+"""What Git has checked out below a folder: the commit, its content, and whether it is just that."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from guarded_rollout.core.problems import Broken, NotPossible
+
+_SECONDS = 60.0
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The working tree that `root` is in. Looks only. NotPossible where there is none."""
+
+    root: Path
+
+    def commit(self) -> str:
+        """40 hex digits."""
+        return self._git("rev-parse", "--verify", "HEAD^{commit}").strip()
+
+    def tree(self) -> str:
+        """Of the commit: the same for two commits with the same files."""
+        return self._git("rev-parse", "--verify", "HEAD^{tree}").strip()
+
+    def require_clean(self, files: Sequence[str] = ()) -> None:
+        """NotPossible, with names, unless the files are those of the commit.
+
+        `files`: none of these may be one that Git ignores.
+        """
+        with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
+            # An index of our own: one that hides changes (`--assume-unchanged`) tells us nothing.
+            own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self._git("read-tree", "HEAD", more=own)
+            words = (
+                "status",
+                "--porcelain",
+                "-z",
+                "--untracked-files=all",
+                "--ignore-submodules=none",
+            )
+            changed = [line for line in self._git(*words, more=own).split("\0") if line]
+        if changed:
+            raise NotPossible(
+                f"the files are not those of {self.commit()[:12]}: {_list(changed)}",
+                "commit them and have that reviewed, or put them back: git status",
+            )
+        tracked = set(self._git("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0"))
+        strange = [name for name in files if name not in tracked]
+        if strange:
+            raise NotPossible(
+                f"Git ignores what goes into the release: {_list(strange)}",
+                "remove it, or commit it and have that reviewed",
+            )
+
+    def _git(self, *words: str, more: Mapping[str, str] | None = None) -> str:
+        program = shutil.which("git")
+        if program is None:
+            raise Broken("git is missing", "on Debian or Ubuntu: apt-get install git")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        try:
+            done = subprocess.run(
+                [program, "-c", "core.fsmonitor=false", *words],
+                cwd=self.root,
+                env={**kept, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(more or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Broken(f"git {words[0]}: {error}", "try it: git status") from error
+        if done.returncode != 0:
+            said = " ".join(done.stderr.decode("utf-8", "replace").split())[-200:]
+            raise NotPossible(f"{self.root} is no checkout that can be read: {said}", "git status")
+        return os.fsdecode(done.stdout)
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

@@ -1,0 +1,357 @@
+"""Approving reviews on GitHub as sign-offs, with real commits and a server that keeps its rules."""
+
+import contextlib
+import subprocess
+
+import pytest
+from github_pulls import Hub
+from github_server import REPOSITORY, TOKEN, github
+
+from guarded_rollout.cli import guard
+
+PRODUCTION = ("--env", "production")
+POLICY = """
+[notify.github]
+repository = "{repository}"
+api = "{api}"
+
+[signoffs.people.ann]
+groups = ["ops"]
+github = "Ann-B"
+
+[signoffs.people.bob]
+github = "bob"
+
+[signoffs.people.cid]
+github = "cid"
+
+[environments.production.signoffs]
+needed = 2
+from_groups = {{ ops = 1 }}
+github = true
+"""
+IGNORED = ".rollout/\n/logs/\n/data/\n/backups/\n*.secret\n"
+
+
+class Team:
+    """A checkout whose last commit is the head of pull request 12, which dan opened."""
+
+    def __init__(self, project, hub, monkeypatch):
+        self.project, self.hub, self._monkeypatch = project, hub, monkeypatch
+        text = (project.root / "rollout.toml").read_text()
+        policy = POLICY.format(repository=REPOSITORY, api=hub.api)
+        project.write("rollout.toml", text + policy)
+        project.write(".gitignore", IGNORED)
+        self.git("init", "-q", "-b", "main")
+        self.head = self.commit()
+        hub.open("dan", self.head)
+        hub.trees[self.head] = self.git("rev-parse", "HEAD^{tree}")
+
+    def git(self, *words):
+        who = ["-c", "user.name=dan", "-c", "user.email=dan@example.com"]
+        command = ["git", "-C", self.project.root, *who, "-c", "commit.gpgsign=false", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, *words):
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "work", *words)
+        return self.git("rev-parse", "HEAD")
+
+    def run(self, *words, who="eve"):
+        self._monkeypatch.setenv("LOGNAME", who)
+        return self.project.run(*words)
+
+    def deploy(self, *words, who="eve"):
+        return self.run("deploy", *PRODUCTION, "--detach", *words, who=who)
+
+    def standing(self):
+        return self.run("approvals", *PRODUCTION, "--json").document
+
+    def met(self):
+        return self.standing()["met"]
+
+    def started(self):
+        with contextlib.closing(self.project.journal()) as journal:
+            return journal.entries(journal.known("production")[0].rollout)[0].fact
+
+
+@pytest.fixture
+def team(project, monkeypatch):
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setattr(guard, "spawn", lambda *_: None)
+    with github(Hub) as hub:
+        yield Team(project, hub, monkeypatch)
+    assert hub.faults == []
+
+
+def test_two_reviews_one_of_ops_let_it_go_and_the_journal_has_the_commit(team):
+    """Read by everybody who looks; logins are the same in capitals."""
+    answer = team.deploy()
+    assert answer.code == 1
+    assert "production has 0 of 2 sign-offs (nobody)" in answer.err
+    assert "rollout approve --env production" in answer.err
+    assert "or approves the pull request" in answer.err
+    team.hub.review("bob")
+    assert "missing: 1 more, 1 from ops (ann)" in team.deploy().err
+    team.hub.review("ann-b")
+    assert team.deploy().code == 0
+    found = team.started().signoffs
+    assert [(one.statement.who, one.commit) for one in found] == [
+        ("bob", team.head),
+        ("ann", team.head),
+    ]
+    assert found[0].source == "https://github.example/pull/12#review-1"
+    assert found[0].statement.reason == "reviewed #12"
+    assert TOKEN not in answer.out + answer.err
+
+
+def test_after_rebase_and_merge_the_commit_is_another_and_the_files_are_the_same(team):
+    """GitHub rewrites commits when it rebases; what was reviewed is the content."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    team.git("commit", "-q", "--amend", "-m", "rebased")
+    merged = team.git("rev-parse", "HEAD")
+    assert merged != team.head
+    team.hub.pulls[12]["merged_as"].append(merged)
+    team.hub.trees[merged] = team.hub.trees[team.head]
+    assert team.deploy().code == 0
+    team.hub.trees[team.head] = "9" * 40
+    listed = team.standing()
+    assert not listed["met"]
+    assert f"its head {team.head[:12]} has other files than {merged[:12]}" in str(listed["void"])
+
+
+def ask_for_changes(team):
+    team.hub.review("bob", "COMMENTED")
+    team.hub.review("bob", "CHANGES_REQUESTED")
+
+
+def dismiss(team):
+    team.hub.reviews[12][0]["state"] = "DISMISSED"
+
+
+def push_since(team):
+    team.hub.reviews[12][0]["commit_id"] = "a" * 40
+
+
+def lose_the_commit(team):
+    team.hub.reviews[12][0]["commit_id"] = None
+
+
+def push_into_somebodys_pull_request(team):
+    team.hub.commits[12][0]["author"]["login"] = "Bob"
+
+
+def commit_for_somebody(team):
+    team.hub.commits[12][0]["committer"]["login"] = "bob"
+
+
+def be_a_stranger(team):
+    team.hub.reviews[12][0]["user"]["login"] = "mallory"
+
+
+def be_deleted(team):
+    team.hub.reviews[12][0]["user"] = None
+
+
+def review_too_long_ago(team):
+    team.hub.reviews[12][0]["submitted_at"] = "2026-01-31T12:00:00Z"
+
+
+def only_comment(team):
+    team.hub.reviews[12][0]["state"] = "COMMENTED"
+
+
+VOID_ONE = {
+    ask_for_changes: "the last review of bob asks for changes",
+    dismiss: "the last review of bob was dismissed",
+    push_since: "stale: it is for aaaaaaaaaaaa, and the head is ",
+    lose_the_commit: "stale: it is for nothing",
+    push_into_somebodys_pull_request: "self-approved: bob wrote some of it",
+    commit_for_somebody: "self-approved: bob wrote some of it",
+    be_a_stranger: "unknown reviewer: nobody in [signoffs.people] has github = 'mallory'",
+    be_deleted: "unknown reviewer: nobody in [signoffs.people] has github = ''",
+    review_too_long_ago: "it expired ",
+    only_comment: "",
+}
+
+
+@pytest.mark.parametrize("mutate", VOID_ONE, ids=lambda mutate: mutate.__name__)
+def test_what_would_have_been_enough_is_not_after_one_change(team, mutate):
+    """With its reason, in the refusal; no rollout is begun."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    assert team.met()
+    mutate(team)
+    answer = team.deploy()
+    assert answer.code == 1
+    assert "production has 1 of 2 sign-offs (ann); missing: 1 more" in answer.err
+    assert VOID_ONE[mutate] in answer.err
+    assert not (team.project.root / ".rollout" / "journal.db").exists()
+
+
+def go_elsewhere(team):
+    team.hub.pulls[12]["base"]["ref"] = "side"
+
+
+def hide_a_commit(team):
+    team.hub.pulls[12]["commits"] = 2
+
+
+def commit_as_nobody(team):
+    team.hub.commits[12][0]["author"] = None
+
+
+def be_in_no_pull_request(team):
+    team.hub.pulls.clear()
+
+
+def not_be_pushed(team):
+    team.hub.trees[team.commit("--allow-empty")] = "1" * 40
+
+
+def be_unknown(team):
+    team.commit("--allow-empty")
+
+
+def edit_a_file(team):
+    file = team.project.root / "toy/src/toy_service/__init__.py"
+    file.write_text(file.read_text() + "\n")
+
+
+def edit_a_file_in_secret(team):
+    team.git("update-index", "--assume-unchanged", "toy/src/toy_service/__init__.py")
+    edit_a_file(team)
+
+
+def add_a_file(team):
+    team.project.write("toy/src/toy_service/more.py", "")
+
+
+def add_a_file_that_git_ignores(team):
+    team.project.write("toy/src/toy_service/more.secret", "")
+
+
+def add_one_to_the_index_alone(team):
+    add_a_file_that_git_ignores(team)
+    team.git("add", "-f", "toy/src/toy_service/more.secret")
+
+
+def be_no_checkout(team):
+    (team.project.root / ".git").rename(team.project.root.parent / f"{team.project.root.name}.git")
+
+
+VOID_ALL = {
+    go_elsewhere: "it goes into side, not into main",
+    hide_a_commit: "who wrote it is not known",
+    commit_as_nobody: "who wrote it is not known",
+    be_in_no_pull_request: "no pull request has the commit ",
+    not_be_pushed: "no pull request has the commit ",
+    be_unknown: "answered 422: No commit found for SHA",
+    edit_a_file: "the files are not those of ",
+    edit_a_file_in_secret: "the files are not those of ",
+    add_a_file: "toy/src/toy_service/more.py",
+    add_a_file_that_git_ignores: "Git ignores what goes into the release: toy/src/toy_service/more",
+    add_one_to_the_index_alone: "Git ignores what goes into the release: toy/src/toy_service/more",
+    be_no_checkout: "is no checkout that can be read",
+}
+
+
+@pytest.mark.parametrize("mutate", VOID_ALL, ids=lambda mutate: mutate.__name__)
+def test_reviews_of_something_else_agree_to_nothing(team, mutate):
+    """What is deployed is not what they saw."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    assert team.met()
+    mutate(team)
+    answer = team.deploy()
+    assert answer.code == 1
+    assert "production has 0 of 2 sign-offs (nobody)" in answer.err
+    assert VOID_ALL[mutate] in answer.err
+
+
+@pytest.mark.parametrize("option", ["--duration", "--config", "--forward-only", "--source"])
+def test_what_no_file_has_was_not_reviewed(team, option):
+    """It is signed with a key, or not at all."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    team.project.write("gates.secret", "{}")
+    value = {"--duration": "5m", "--config": "gates.secret", "--source": "toy"}.get(option, "why")
+    answer = team.deploy(option, value)
+    assert answer.code == 1
+    assert f"reviewers did not see {option}: sign with rollout approve" in answer.err
+
+
+def test_who_reviewed_cannot_start_it(team):
+    """By the account of the command, as with signatures."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    assert "does not count: self-approved: bob is bob@" in team.deploy(who="bob").err
+    assert team.deploy().code == 0
+
+
+def test_the_last_of_many_reviews_decides_on_whichever_page_it_stands(team):
+    """An approval on the first page is taken back on the second."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    for _ in range(150):
+        team.hub.review("cid", "COMMENTED")
+    assert team.met()
+    team.hub.review("bob", "CHANGES_REQUESTED")
+    assert not team.met()
+    assert any("page=2" in asked[1] for asked in team.hub.asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((401, {}, {"message": "Bad credentials"}), "GITHUB_TOKEN is not accepted"),
+        ((403, {}, {"message": "Resource not accessible"}), "GITHUB_TOKEN may not do that"),
+        ((404, {}, {"message": "Not Found"}), "compare [notify.github] repository"),
+        ((422, {}, {"message": "Validation Failed"}), "answered 422: Validation Failed"),
+        ((301, {"Location": "/x"}, {"message": "Moved"}), "write its new name into"),
+        ((403, {"Retry-After": "3600"}, {"message": "slow"}), "rate limit, come again in 3600 s"),
+        (
+            (429, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9999999999"}, {}),
+            "rate limit, come again in ",
+        ),
+        ((200, {}, {"no": "list"}), "answered with no list"),
+        ((200, {}, [{"number": "twelve"}]), "GitHub's answer is not as it is described"),
+    ],
+)
+def test_what_github_refuses_is_told_with_what_to_do(team, answer, said):
+    """And the way without it still works."""
+    team.hub.plan = [("GET", *answer)] * 6
+    refused = team.deploy()
+    assert refused.code == 1
+    assert f"reviews of {REPOSITORY} does not count: " in refused.err
+    assert said in refused.err
+    assert TOKEN not in refused.err
+    team.hub.plan = [("GET", *answer)] * 6
+    assert team.deploy("--without-signoffs", "GitHub is down").code == 0
+    team.hub.plan.clear()
+
+
+def test_a_short_limit_is_waited_for(team):
+    """It says how long."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    team.hub.plan = [("GET", 429, {"Retry-After": "1"}, {"message": "secondary rate limit"})]
+    assert team.met()
+    assert team.hub.plan == []
+
+
+def test_without_a_token_it_says_which_variable(team, monkeypatch):
+    """The other name and the file work too."""
+    team.hub.review("bob")
+    team.hub.review("Ann-B")
+    monkeypatch.delenv("GITHUB_TOKEN")
+    assert "GITHUB_TOKEN or GH_TOKEN is not set" in team.deploy().err
+    monkeypatch.setenv("GH_TOKEN", TOKEN)
+    assert team.met()
+    monkeypatch.delenv("GH_TOKEN")
+    team.project.write("token.secret", f"{TOKEN}\n")
+    monkeypatch.setenv("GH_TOKEN_FILE", str(team.project.root / "token.secret"))
+    assert team.met()
