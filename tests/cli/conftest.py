@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from bad_releases import make
+from github_pulls import Hub
+from github_server import TOKEN, github
+from github_team import Team
 from toy_configuration import ROLLOUT as SMALLEST
 
 from guarded_rollout.adapters.configuration import load_spec
+from guarded_rollout.cli import guard
 from guarded_rollout.cli.app import main
 from guarded_rollout.cli.wiring import Places, open_journal
 from guarded_rollout.core.facts import (
@@ -245,3 +249,15 @@ def releases(tmp_path_factory):
         return made[name]
 
     return source
+
+
+@pytest.fixture
+def team(project, monkeypatch):
+    """A project whose repository is on a GitHub of ours."""
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    monkeypatch.setattr(guard, "spawn", lambda *_: None)
+    with github(Hub) as hub:
+        yield Team(project, hub, monkeypatch)
+    assert hub.faults == []

@@ -30,7 +30,10 @@ USED = {
     f"{REPO}/pulls/{{pull_number}}/reviews": ("get",),
     f"{REPO}/pulls/{{pull_number}}/commits": ("get",),
     f"{REPO}/actions/workflows/{{workflow_id}}/runs": ("get",),
+    f"{REPO}/actions/runs/{{run_id}}/jobs": ("get",),
     f"{REPO}/branches/{{branch}}/protection": ("get", "put"),
+    f"{REPO}/branches/{{branch}}/protection/required_status_checks": ("patch",),
+    f"{REPO}/codeowners/errors": ("get",),
 }
 WORDS = ("description", "summary", "example", "examples", "externalDocs", "tags", "title")
 

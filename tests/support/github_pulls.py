@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from github_server import GitHub
 
+ACTIONS = 15368
+"""The app that GitHub's workflows report as. A context that it has set is pinned to it."""
 NOT_FOUND = (404, {}, {"message": "Not Found"})
 
 
@@ -24,7 +26,9 @@ class Hub(GitHub):
     commits: dict = field(default_factory=dict)
     reviews: dict = field(default_factory=dict)
     runs: list = field(default_factory=list)
+    jobs: dict = field(default_factory=dict)
     protection: dict = field(default_factory=dict)
+    owner_errors: list | None = field(default_factory=list)
     trunk: str = "main"
 
     def open(self, author, *commits, base=None, number=12):
@@ -72,7 +76,7 @@ class Hub(GitHub):
         return given[-1]
 
     def run(self, commit, conclusion="success", status="completed", workflow="premerge.yml"):
-        """One of a workflow."""
+        """One of a workflow, with a job on each platform."""
         number = len(self.runs) + 1
         self.runs.insert(
             0,
@@ -86,6 +90,16 @@ class Hub(GitHub):
                 "html_url": f"https://github.example/runs/{number}",
             },
         )
+        self.jobs[number] = [
+            {
+                "name": f"premerge ({platform}-latest)",
+                "status": status,
+                "conclusion": conclusion,
+                "head_sha": commit,
+                "html_url": f"https://github.example/runs/{number}/job/{platform}",
+            }
+            for platform in ("ubuntu", "macos", "windows")
+        ]
 
     def other(self, method, path, query, body):
         """The rest of the API."""
@@ -97,10 +111,16 @@ class Hub(GitHub):
             (r"/pulls/(\d+)/reviews", lambda number: self._of(self.reviews, number, query)),
             (r"/pulls/(\d+)/commits", lambda number: self._of(self.commits, number, query)),
             (r"/actions/workflows/([\w.]+)/runs", lambda name: self._runs(name, query)),
+            (r"/actions/runs/(\d+)/jobs", self._jobs),
             (
                 r"/branches/([^/]+)/protection",
                 lambda name: self._protection(name) if method == "GET" else self._set(name, body),
             ),
+            (
+                r"/branches/([^/]+)/protection/required_status_checks",
+                lambda name: self._set_checks(name, body),
+            ),
+            (r"/codeowners/errors", self._owners),
         )
         for pattern, answer in routes:
             found = re.fullmatch(pattern, path)
@@ -137,6 +157,12 @@ class Hub(GitHub):
         found = [run for run in known if query.get("head_sha", run["head_sha"]) == run["head_sha"]]
         return 200, {}, {"total_count": len(found), "workflow_runs": found}
 
+    def _jobs(self, number):
+        if int(number) not in self.jobs:
+            return NOT_FOUND
+        listed = self.jobs[int(number)]
+        return 200, {}, {"total_count": len(listed), "jobs": listed}
+
     def _protection(self, branch):
         if branch != self.trunk:
             return 404, {}, {"message": "Branch not found"}
@@ -147,8 +173,28 @@ class Hub(GitHub):
     def _set(self, branch, body):
         if branch != self.trunk:
             return 404, {}, {"message": "Branch not found"}
-        self.protection[branch] = json.loads(body)
+        content = json.loads(body)
+        checks = content["required_status_checks"]
+        if checks and "checks" in checks and "contexts" in checks:
+            return 422, {}, {"message": "Invalid request.\n\nOnly one of checks and contexts"}
+        if checks:
+            app = {"app_id": ACTIONS}
+            checks["checks"] = [{"context": name, **app} for name in checks["contexts"]]
+        self.protection[branch] = content
         return self._protection(branch)
+
+    def _set_checks(self, branch, body):
+        content = json.loads(body)
+        content["contexts"] = [one["context"] for one in content["checks"]]
+        for one in content["checks"]:
+            one["app_id"] = None if one.get("app_id", ACTIONS) == -1 else one.get("app_id", ACTIONS)
+        self.protection[branch]["required_status_checks"] = content
+        return 200, {}, shown(self.protection[branch])["required_status_checks"]
+
+    def _owners(self):
+        if self.owner_errors is None:
+            return NOT_FOUND
+        return 200, {}, {"errors": self.owner_errors}
 
 
 def user(login):

@@ -86,6 +86,9 @@ def github(kind=GitHub, **options):
         def do_PUT(self):
             self._do("PUT")
 
+        def do_PATCH(self):
+            self._do("PATCH")
+
         def _do(self, method):
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)

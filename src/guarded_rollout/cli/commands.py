@@ -23,6 +23,7 @@ from guarded_rollout.cli.parser import (
     without_signoffs,
     word,
 )
+from guarded_rollout.cli.pull_words import add_pulls
 from guarded_rollout.cli.signoff_words import add_signoffs
 
 
@@ -50,6 +51,7 @@ def build_parser() -> Parser:
     add_notices(commands)
     add_papers(commands)
     add_signoffs(commands)
+    add_pulls(commands)
     return parser
 
 

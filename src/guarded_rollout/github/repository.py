@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -42,17 +43,24 @@ class Repository:
         """Look: one answer. `path`: below the repository. A Problem says what to do."""
         return self._made(lambda: _typed(parsed(self._sent("GET", path, None, because)), kind))
 
-    def every(self, path: str, kind: type[T], key: str | None = None) -> tuple[T, ...]:
-        """Look: a list, all its pages. `key`: where in the answer it stands."""
+    def every(
+        self, path: str, kind: type[T], key: str | None = None, most: int | None = None
+    ) -> tuple[T, ...]:
+        """Look: a list, all its pages, or the first `most`. `key`: where in the answer it is."""
 
         def fetch(page: str) -> Reply:
             return self._sent("GET", page, None, None)
 
-        return self._made(lambda: tuple(_typed(one, kind) for one in pages(fetch, path, key)))
+        def ask() -> tuple[T, ...]:
+            return tuple(_typed(one, kind) for one in islice(pages(fetch, path, key), most))
 
-    def put(self, path: str, content: Mapping[str, Any], because: Mapping[int, str]) -> None:
-        """Set it. Asked twice it is the same."""
-        self._made(lambda: self._sent("PUT", path, content, because))
+        return self._made(ask)
+
+    def set(
+        self, method: str, path: str, content: Mapping[str, Any], because: Mapping[int, str]
+    ) -> None:
+        """PUT or PATCH it. Asked twice it is the same."""
+        self._made(lambda: self._sent(method, path, content, because))
 
     def _made(self, ask: Callable[[], T]) -> T:
         try:
