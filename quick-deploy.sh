@@ -6,13 +6,17 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/set-up.sh
 
+# Only the first word can be the environment: any later one may be the value of an option.
 named="" option="" rest=()
+case "${1-}" in
+  "" | -*) ;;
+  *) named=$1; shift ;;
+esac
 while [ $# -gt 0 ]; do
   case "$1" in
     --env) option=${2:-}; shift 2 || missing "--env needs an environment" "./quick-deploy.sh --env development" ;;
     --env=*) option=${1#--env=}; shift ;;
-    -*) rest+=("$1"); shift ;;
-    *) [ -z "$named" ] && named=$1 || rest+=("$1"); shift ;;
+    *) rest+=("$1"); shift ;;
   esac
 done
 if [ -n "$named" ] && [ -n "$option" ] && [ "$named" != "$option" ]; then
@@ -22,6 +26,6 @@ environment=${option:-$named}
 case " ${rest[*]-} " in
   *" --help "* | *" -h "*) environment=${environment:-development} ;;
 esac
-[ -n "$environment" ] || missing "which environment?" "./quick-deploy.sh development"
+[ -n "$environment" ] || missing "which environment?" "name it first: ./quick-deploy.sh development"
 
 exec scripts/rollout.sh deploy --env "$environment" ${rest[@]+"${rest[@]}"}

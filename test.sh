@@ -8,5 +8,6 @@ need unzip unzip
 [ "$(uname -s)" = Darwin ] || need /usr/sbin/pgbouncer pgbouncer
 need node nodejs
 need ssh-keygen openssh-client
+need jq jq
 set_up requirements-dev.lock
 exec .venv/bin/just test "$@"

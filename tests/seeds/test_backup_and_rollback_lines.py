@@ -58,6 +58,12 @@ ROLLBACKS = (
         '  --reason "specific-version-rollback"'
     ),
 )
+FIRST = "./quick-deploy.sh production"
+STAGING = (
+    "./scripts/backup_dhash.sh --env staging",
+    "export DEBUG=1\n./scripts/deploy_dhash.sh --env staging --verbose",
+)
+LINES = (*BEFORE_ANYTHING, *BACKUPS, FIRST, *DEPLOYS, *CHECKS, *ROLLBACKS, *STAGING)
 
 
 class Then(SystemClock):
@@ -112,7 +118,7 @@ def test_looking_touches_nothing(project, line):
 
 def test_the_first_deployment(project):
     """With a whole watch."""
-    said = good(project, "./quick-deploy.sh production")
+    said = good(project, FIRST)
     assert "promoted" in said
     assert project.serving() == "1.0.0"
 
@@ -191,12 +197,9 @@ def test_the_old_version_comes_back(project, line):
 
 def test_staging_too(project):
     """A real backup, a real deployment that says more, and a migration of what is there."""
-    for line in (
-        "./scripts/backup_dhash.sh --env staging",
-        "./scripts/deploy_dhash.sh --env staging --verbose",
-    ):
+    for line in STAGING:
         good(project, line)
-    good(project, "./scripts/backup_dhash.sh --env staging")
+    good(project, STAGING[0])
 
 
 def test_the_newest_backup_of_all_may_be_stagings_and_is_refused_for_production(project):
@@ -216,3 +219,14 @@ def test_two_environments_at_once_are_refused(project):
     done = project.type("./quick-deploy.sh staging --env production")
     assert done.returncode == 1
     assert "two environments" in done.stderr
+
+
+def test_the_value_of_an_option_is_no_environment(project):
+    """What quick-deploy does not know it hands on as it stands, spaces and all."""
+    done = project.type("./quick-deploy.sh production --without-signoffs staging --dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "deploy dhash" in done.stdout
+    assert "in production" in done.stdout
+    done = project.type("./quick-deploy.sh --reason 'to staging' --dry-run")
+    assert done.returncode == 1
+    assert "which environment?" in done.stderr

@@ -37,6 +37,7 @@ SUCCESS = (
     '--env production --duration "5m 30s"'
 )
 HISTORY = "cat logs/notifications.json | jq '.[] | select(.type == \"error\")'"
+LINES = (DEPLOY, DRY, START, CHANNELS, DRY_START, SUCCESS, HISTORY)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ LOGGING = (
     "node scripts/validate_logging.js --env production --concurrency 10",
     "node scripts/validate_logging.js --env production",
 )
+LINES = (*SMOKE, *LOGGING)
 
 
 @pytest.fixture(scope="module")
