@@ -36,4 +36,4 @@ lock:
 
 # Documents that are made from the code.
 docs:
-    python -c "from pathlib import Path; from guarded_rollout.core.diagram import page; Path('docs/reference/states.md').write_text(page())"
+    python -m guarded_rollout.cli.reference docs/reference

@@ -1,6 +1,5 @@
 """The words: help, required options, what makes no command. All of it exits with 0 or 1."""
 
-import argparse
 import ast
 import re
 import shlex
@@ -10,20 +9,12 @@ import pytest
 
 import guarded_rollout
 from guarded_rollout.cli.commands import build_parser
+from guarded_rollout.cli.reference import parsers
 
 SOURCE = Path(guarded_rollout.__file__).parent
 
 
-def all_parsers(parser, words=()):
-    """(words, parser) of every command and group."""
-    yield words, parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, inner in action.choices.items():
-                yield from all_parsers(inner, (*words, name))
-
-
-PARSERS = dict(all_parsers(build_parser()))
+PARSERS = dict(parsers(build_parser()))
 COMMANDS = {words: parser for words, parser in PARSERS.items() if parser.get_default("run")}
 CHANGING = sorted(w for w, p in COMMANDS.items() if not p.get_default("looks_only"))
 LOOKING = sorted(w for w, p in COMMANDS.items() if p.get_default("looks_only"))
@@ -34,6 +25,7 @@ NEEDED = {
     ("backup", "reapply"): ["x"],
     ("pause",): ["--reason", "x"],
     ("journal", "import"): ["x"],
+    ("completion",): ["bash"],
 }
 
 
@@ -66,6 +58,7 @@ def test_these_are_the_commands():
         ("backup", "drill"),
         ("backup", "list"),
         ("backup", "verify"),
+        ("completion",),
         ("gates", "check"),
         ("gates", "power"),
         ("gates", "replay"),
@@ -127,7 +120,7 @@ def test_env_is_required_where_something_changes(project, words):
 def test_env_is_staging_where_nothing_changes(words):
     """`backup verify FILE` asks the file's name first; `gates check` is about all of them."""
     env = build_parser().parse_args([*words, *NEEDED.get(words, [])]).env
-    others = {("backup", "verify"): None, ("gates", "check"): "all"}
+    others = {("backup", "verify"): None, ("gates", "check"): "all", ("completion",): "all"}
     others[("audit", "export")] = "all"
     others |= {("journal", verb): "all" for verb in ("export", "import")}
     assert env == others.get(words, "staging")

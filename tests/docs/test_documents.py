@@ -1,21 +1,26 @@
 """Documents that cannot drift."""
 
+import ast
 import re
-import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from guarded_rollout.core.diagram import page
+from guarded_rollout.cli.commands import build_parser
+from guarded_rollout.cli.reference import pages, parsers
 
 ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "guarded_rollout"
+PARSERS = dict(parsers(build_parser()))
+COMMANDS = {words for words, parser in PARSERS.items() if parser.get_default("run")}
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-def test_the_states_page_is_made_from_the_table():
+@pytest.mark.parametrize("name", pages())
+def test_a_page_that_is_made_from_the_code_is_not_stale(name):
     """`just docs` writes it anew."""
-    assert (ROOT / "docs/reference/states.md").read_text() == page()
+    assert (ROOT / "docs/reference" / name).read_text() == pages()[name]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -25,24 +30,45 @@ def test_links_lead_somewhere(document):
         assert (document.parent / target).exists(), target
 
 
-def commands_in(document):
-    text = document.read_text()
-    written = r"(?:`|^ {4}|^\$ )rollout ((?:audit |backup )?[a-z]+)(?=[ `\n])"
-    return sorted(set(re.findall(written, text, re.MULTILINE)))
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_that_a_document_names_exists(document):
     """`rollout X` has a help page."""
-    for command in commands_in(document):
-        words = command.split()
-        done = subprocess.run(
-            [sys.executable, "-m", "guarded_rollout", *words, "--help"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{document.name}: rollout {command}: {done.stderr}"
+    written = r"(?:`|^ {4}|^\$ |bin/)rollout ([a-z][a-z-]*(?: [a-z]+)?)(?=[ `\n])"
+    for command in re.findall(written, document.read_text(), re.MULTILINE):
+        first, *rest = command.split()
+        assert (first,) in PARSERS, command
+        if rest and (first,) not in COMMANDS:
+            assert (first, *rest) in COMMANDS, command
+
+
+def keys_of_the_loader():
+    """(file, key) of every key that a section of the configuration may have."""
+    for file in sorted((SOURCE / "adapters/configuration").glob("*.py")):
+        module = vars(import_module(f"guarded_rollout.adapters.configuration.{file.stem}"))
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "table":
+                for keyword in node.keywords:
+                    if keyword.arg in {"required", "optional"} and unparsed(keyword) != "known":
+                        names = eval(unparsed(keyword), dict(module))
+                        yield from ((file.name, name) for name in names)
+
+
+def unparsed(keyword):
+    return ast.unparse(keyword.value)
+
+
+def test_every_key_of_the_loader_is_explained():
+    """In a table of the reference, under its name."""
+    explained = "".join(file.read_text() for file in (ROOT / "docs/reference").glob("*.md"))
+    keys = set(keys_of_the_loader())
+    assert len(keys) > 80
+    assert {file for file, _ in keys} >= {"environment_section.py", "gates_file.py"}
+    missing = [
+        (file, key)
+        for file, key in sorted(keys)
+        if not re.search(rf"[`.\[\"]{key}[`.\]\"]|\b{key} = ", explained)
+    ]
+    assert missing == []
 
 
 def test_no_document_names_a_machine():

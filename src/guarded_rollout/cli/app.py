@@ -50,7 +50,8 @@ def _run(args: argparse.Namespace, screen: "Screen") -> int:
     from guarded_rollout.cli.wiring import check_root, find_root
 
     args.screen = screen
-    args.root = check_root(Path(args.root)) if args.root else find_root(Path.cwd())
+    if "anywhere" not in args:
+        args.root = check_root(Path(args.root)) if args.root else find_root(Path.cwd())
     module, _, function = args.run.partition(":")
     code: int = getattr(import_module(f"guarded_rollout.cli.{module}"), function)(args)
     return code

@@ -1,6 +1,7 @@
 """The command line as a table: which commands there are, what they take, what they are for."""
 
 from guarded_rollout import __version__
+from guarded_rollout.cli.completion import add_completion
 from guarded_rollout.cli.gate_words import moment, percent, rate
 from guarded_rollout.cli.notice_words import add_notices
 from guarded_rollout.cli.paper_words import add_papers
@@ -52,6 +53,7 @@ def build_parser() -> Parser:
     add_papers(commands)
     add_signoffs(commands)
     add_pulls(commands)
+    add_completion(commands)
     return parser
 
 
