@@ -139,16 +139,18 @@ def read_access_log(file, start=0):
     """What the proxy logged from byte `start` on: failed requests only.
 
     `own`: answers of 400 and above that a replica itself gave, per socket. `not_own`: failures that
-    no replica answered: refused, reset, no healthy host, timed out.
+    no replica answered: refused, reset, no healthy host, timed out. `failed` are these and answers
+    of 500 and above: smoke checks send bad input on purpose, and a refusal is the right answer.
     """
     own, not_own, failed = Counter(), [], 0
     with file.open("rb") as lines:
         lines.seek(start)
         for line in lines:
             entry = json.loads(line)
-            failed += 1
             if entry["f"] in {"-", None} and entry["h"]:
                 own[entry["h"]] += 1
+                failed += int(entry["s"]) >= 500
             else:
+                failed += 1
                 not_own.append(entry)
     return Logged(failed, own, not_own)

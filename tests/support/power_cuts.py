@@ -22,6 +22,9 @@ UNKNOWN = {"writev", "pwritev", "truncate", "sendfile", "copy_file_range", "fall
 """Calls that would change a file in a way that is not played."""
 
 SECTOR = 512
+FEW = 4
+"""Of so many names that are not durable yet, each is left out and put in."""
+
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
 _WORD = re.compile(r'"([^"]*)"')
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"([^"]*)"')
@@ -215,12 +218,25 @@ class _Disk:
             yield _left(names, lambda file: file.disk)
             yield _left(names, lambda file: bytes(file.now))
             yield _left(names, lambda file: file.some(chance))
-        mixed = {}
-        for path in self.kept.keys() | self.names.keys():
-            names = self.kept if chance.random() < 0.5 else self.names
-            if path in names:
-                mixed[path] = names[path]
-        yield _left(mixed, lambda file: file.some(chance))
+        for mixed in self._mixtures(chance):
+            yield _left(mixed, lambda file: file.some(chance))
+
+    def _mixtures(self, chance: random.Random) -> Iterator[dict[str, _File | None]]:
+        """Names that are on the disk beside names that are not: all mixtures of a few, or one."""
+        every = self.kept.keys() | self.names.keys()
+        open_ones = sorted(
+            path for path in every if self.kept.get(path, path) is not self.names.get(path, path)
+        )
+        few = len(open_ones) <= FEW
+        picks = range(2 ** len(open_ones)) if few else [chance.getrandbits(len(open_ones))]
+        for pick in picks:
+            new = {path for bit, path in enumerate(open_ones) if pick >> bit & 1}
+            sources = {path: self.names if path in new else self.kept for path in open_ones}
+            mixed = {path: file for path, file in self.kept.items() if path not in sources}
+            for path, names in sources.items():
+                if path in names:
+                    mixed[path] = names[path]
+            yield mixed
 
 
 def _left(names: dict[str, _File | None], content) -> Left:

@@ -134,7 +134,9 @@ class ZipArchive:
         if path.parent != self._folder or names.parse(path.name, self.service) is None:
             raise BadInput(f"{backup.file} is no backup of {self.service}", "name one of backups/")
         try:
-            path.unlink(missing_ok=True)
+            if path.exists():
+                path.unlink(missing_ok=True)
+                sync_folder(self._folder)  # after a power cut no zip is back without its checksum
             checksum_file(path).unlink(missing_ok=True)
         except OSError as error:
             raise _disk(error, path) from error
