@@ -19,7 +19,7 @@ from made_releases import linked
 from notebook_source import ROLLOUT, SMOKE_ENTRY
 from postgres_of_ours import PASSWORD, USER, Server, binaries
 from schema_releases import make
-from site_of_ours import ENVIRONMENT, Site, since_start
+from site_of_ours import ENVIRONMENT, Site, driven, since_start
 
 from guarded_rollout.adapters.builds.builder import VenvBuilder
 from guarded_rollout.adapters.builds.manifest import Manifest, take_stock
@@ -151,10 +151,8 @@ class Notebook(Site):
         source = ("--source", self.builds.source(name))
         done = self.rollout("deploy", "--env", ENVIRONMENT, *source, "--detach", *words)
         assert done.returncode == 0, done.stdout + done.stderr
-        facts = self.wait_for(
-            lambda facts: since_start(facts)[-1][0] in {"observed", "step-failed"}
-        )
-        assert since_start(facts)[-1][0] == "observed", since_start(facts)[-1]
+        facts = self.wait_for(lambda facts: driven(facts)[-1][0] in {"observed", "step-failed"})
+        assert driven(facts)[-1][0] == "observed", driven(facts)[-1]
 
     def take(self) -> None:
         """Promote what is watched."""

@@ -69,7 +69,8 @@ class Site:
                 ENVIRONMENT: {
                     "qualityGates": gates,
                     "autoRollback": auto_rollback,
-                    "extendMinutes": 0,
+                    # A busy machine gets more time to see enough; who expects a hold waits for it.
+                    "extendMinutes": 10,
                     # A thirtieth of a long watch would be waited for in every deploy.
                     "evidence": {"calibrate": 1},
                     "monitoring": {
