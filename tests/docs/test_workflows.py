@@ -137,7 +137,13 @@ UNSAFE = {
     "excessive-permissions": ("contents: read", "contents: write"),
     "template-injection": ('--base "$BASE"', "--base ${{ github.head_ref }}"),
     "artipacked": ("persist-credentials: false", "persist-credentials: true"),
-    "concurrency-limits": ("cancel-in-progress: true", "cancel-in-progress: false"),
+    "concurrency-limits": (
+        (
+            "concurrency:\n  group: premerge-${{ github.workflow }}-${{ github.ref }}\n"
+            "  cancel-in-progress: true\n"
+        ),
+        "",
+    ),
 }
 
 
