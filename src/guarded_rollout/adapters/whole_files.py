@@ -30,7 +30,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Put the folder's entries on the disk: a rename is durable only then. Raises OSError."""
-    if os.name == "nt":  # folders cannot be opened there
+    if not hasattr(os, "O_DIRECTORY"):  # Windows: folders cannot be opened there
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -135,7 +135,7 @@ class Run:
         return Step(task.name, task.command, status, code, seconds, there, redact(why))
 
     def _why_not(self, task: Task) -> str:
-        if task.posix and sys.platform == "win32":
+        if task.at_site and sys.platform == "win32":
             return _POSIX_ONLY
         if task.at_site and self.quick:
             return _QUICK

@@ -22,15 +22,13 @@ class Task:
     Fields:
         words: of `rollout`, below the folder it is tried in; empty: it is not a command.
         needs: steps that must have passed.
-        at_site: it changes something, so it is tried in the throwaway copy.
-        posix: it needs Linux or macOS.
+        at_site: it changes something, so it is tried in the throwaway copy, on Linux and macOS.
     """
 
     name: str
     words: tuple[str, ...]
     needs: tuple[str, ...] = ()
     at_site: bool = False
-    posix: bool = True
     log_name: str = ""
 
     @property
@@ -52,9 +50,9 @@ def tasks(environment: str) -> tuple[Task, ...]:
         return Task(name, words, (needs,), at_site=True, log_name=log)
 
     return (
-        Task("configuration", (), posix=False),
-        Task("gates", ("gates", "check"), posix=False),
-        Task("notices", ("notify", "check"), posix=False),
+        Task("configuration", ()),
+        Task("gates", ("gates", "check")),
+        Task("notices", ("notify", "check")),
         Task("backup-dryrun", ("backup", "create", *where, "--dry-run")),
         Task("deploy-dryrun", ("deploy", *where, "--dry-run")),
         Task("migrate-dryrun", ("migrate", *where, "--dry-run")),

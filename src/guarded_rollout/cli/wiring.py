@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from guarded_rollout.cli.journal_place import (
     open_to_look,
     open_to_write,
 )
-from guarded_rollout.core.problems import BadInput, Broken
+from guarded_rollout.core.problems import BadInput, Broken, NotPossible
 from guarded_rollout.core.spec import Spec
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Places:
             # A copied project has a copied link: it must not find the original's processes.
             if folder.name.endswith(f"-{short}") and folder.is_dir():
                 return folder
-        return _run_parent() / f"rollout-{os.getuid()}-{short}"
+        return _run_parent() / f"rollout-{_user()}-{short}"
 
     def _run_link(self, name: str) -> Path:
         return self.environment(name) / "run"
@@ -98,6 +99,11 @@ class Places:
                 f"{folder} is not a folder that only this user can enter",
                 "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
             )
+
+
+def _user() -> int:
+    """Windows has no numbers for users; nothing is started there."""
+    return os.getuid() if hasattr(os, "getuid") else 0
 
 
 def _run_parent() -> Path:
@@ -138,6 +144,12 @@ def open_journal(places: Places, *, look_only: bool = False, patient: bool = Fal
     place = places.journal
     if look_only:
         return open_to_look(place, patient=patient)
+    if sys.platform == "win32":
+        raise NotPossible(
+            "on Windows nothing can be deployed: it takes processes, locks and sockets as Linux "
+            "and macOS have them; dry runs and checks work, and nothing was changed",
+            "run this on Linux or macOS; in WSL it works too",
+        )
     journal = open_to_write(place, places.locks, patient=patient)
     note(place)
     return journal

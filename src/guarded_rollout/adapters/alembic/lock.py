@@ -1,12 +1,12 @@
 """One migration of a database at a time: a file's lock, which the child inherits."""
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.core.problems import Broken, Busy
 
 

@@ -5,13 +5,14 @@ file is moved into place by a rename. Its owner holds a lock on the folder itsel
 lets go of it when the owner dies in whatever way.
 """
 
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from guarded_rollout.adapters.file_locks import fcntl
 
 SUFFIX = ".partial"
 

@@ -5,7 +5,6 @@ and copies must not fill the mount point's own disk instead. So name a folder in
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guarded_rollout.adapters.copies.shelf import Absent
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.adapters.whole_files import sync_folder
 from guarded_rollout.core.problems import Broken, Busy
 

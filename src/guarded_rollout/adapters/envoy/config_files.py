@@ -1,7 +1,6 @@
 """The files that Envoy watches, and the last good ones beside them."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from guarded_rollout.adapters.envoy.marks import Mark, mark_of
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.adapters.whole_files import sync_folder, write_whole
 from guarded_rollout.core.problems import Broken, Busy
 from guarded_rollout.ports import Clock

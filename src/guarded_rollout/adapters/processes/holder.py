@@ -1,7 +1,6 @@
 """Who holds a record lock: the kernel's own word, and a signal that reaches nobody else."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import struct
@@ -9,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.core.problems import Busy
 
 

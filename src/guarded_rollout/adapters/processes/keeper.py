@@ -16,7 +16,6 @@ When the keeper itself is killed the kernel kills the child, so nothing serves u
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import select
@@ -26,6 +25,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+with contextlib.suppress(ModuleNotFoundError):  # Windows: it is imported there, and never run
+    import fcntl
 
 MARK = "ROLLOUT_KEPT"
 """In the child's environment: its folder. Tells what an earlier keeper left behind."""

@@ -5,13 +5,13 @@ go of when the last of them has ended. So what a killed controller left is known
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.adapters.processes.command import check_socket, command_of, on_disk
 from guarded_rollout.adapters.processes.leash import Running, running
 from guarded_rollout.adapters.processes.turn import turn

@@ -1,11 +1,11 @@
 """One at a time: a lock file whose lock ends with its holder, however that ends."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.core.problems import Busy
 from guarded_rollout.ports import Clock
 

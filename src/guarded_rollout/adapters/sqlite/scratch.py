@@ -3,7 +3,6 @@
 The kernel lets go of the lock when the owner dies in whatever way, so leftovers are known at once.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -11,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from guarded_rollout.adapters.file_locks import fcntl
 from guarded_rollout.adapters.sqlite import comparison
 from guarded_rollout.adapters.sqlite.database import SqliteDatabase
 from guarded_rollout.core.problems import BadInput, Broken
