@@ -13,6 +13,7 @@ from guarded_rollout.adapters.configuration import load_spec
 from guarded_rollout.adapters.throwaway import (
     MARKER,
     _toml,
+    changed_files,
     copy_project,
     lay,
     set_apart,
@@ -127,7 +128,11 @@ def test_what_git_ignores_does_not_come_along(tmp_path):
     root, to = tmp_path / "root", tmp_path / "to"
     root.mkdir()
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
-    for name, text in ((".gitignore", "*.conf\n"), ("a.conf", "secret"), ("b.toml", "b")):
+    (root / "premerge_artifacts").mkdir()
+    ours = "premerge_artifacts/summary.md"
+    for name, text in ((".gitignore", "*.conf\n"), ("a.conf", "x"), ("b.toml", "b"), (ours, "x")):
         (root / name).write_text(text)
     copy_project(root, to)
     assert {path.name for path in to.iterdir()} == {".gitignore", "b.toml"}
+    assert changed_files(root) == ("?? .gitignore", "?? b.toml")
+    assert changed_files(to.parent) is None

@@ -24,6 +24,8 @@ OURS = (".rollout", "backups", "data", "logs", "monitor_logs", "notifications_ou
 """What rollouts write below a root: it stays when another tree is laid over it."""
 WATCH_SECONDS = 10
 _NOT_COPIED = (*OURS, ".git", ".venv", "__pycache__", "node_modules", "premerge_artifacts")
+_BUT_OURS = ("--", ".", ":(exclude)premerge_artifacts")
+"""For Git, in a project that does not ignore what premerge writes."""
 _KEPT_KEYS = ("database", "env", "replicas", "probe_every", "allow_forward_only")
 MARKER = "PREMERGE_BASELINE.txt"
 
@@ -31,7 +33,7 @@ MARKER = "PREMERGE_BASELINE.txt"
 def changed_files(root: Path) -> tuple[str, ...] | None:
     """Look: what `git status` lists below the root; None outside of a Git repository."""
     try:
-        said = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ".")
+        said = _git(root, "status", "--porcelain", "--untracked-files=all", *_BUT_OURS)
     except Broken:
         return None
     return tuple(said.decode("utf-8", "replace").splitlines())
@@ -48,7 +50,8 @@ def commit_of(root: Path) -> str | None:
 def copy_project(root: Path, to: Path) -> None:
     """What Git knows or would add; outside of a repository all but what is made. Raises OSError."""
     try:
-        listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", *_BUT_OURS)
+        listed = _git(root, *words)
         names = [name for name in listed.decode().split("\0") if (root / name).is_file()]
     except Broken:
         shutil.copytree(root, to, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True)
