@@ -1,1 +1,1 @@
-require("./shim.js")("monitor");
+require("./shim.js").withPackages("monitor");

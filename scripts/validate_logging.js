@@ -1,1 +1,1 @@
-require("./shim.js")("logs", "validate");
+require("./shim.js").withPackages("logs", "validate");

@@ -24,6 +24,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 PAGES = [ROOT / "DEPLOYMENT_OPERATIONS_GUIDE.md", ROOT / "docs" / "operators.md", *HOW_TO]
 
+PARSER = build_parser()
 SEEDS = {said.command for said in kept()}
 STEPS = [command for _, command in commands(TUTORIAL.read_text())]
 TYPED = {
@@ -106,7 +107,7 @@ def without_effect(command):
     words = shlex.split(command)
     if words[0] != "rollout":
         return command
-    args = build_parser().parse_args(words[1 : words.index(">") if ">" in words else None])
+    args = PARSER.parse_args(words[1 : words.index(">") if ">" in words else None])
     if args.looks_only or getattr(args, "dry_run", None):
         return command
     return f"{command} --dry-run" if "dry_run" in args else None
@@ -140,7 +141,7 @@ def test_every_command_in_a_sentence_makes_sense():
     for page, command in said:
         words = shlex.split(command)[1:]
         if "--help" not in words:
-            assert build_parser().parse_args(words).run, f"{page}: {command}"
+            assert PARSER.parse_args(words).run, f"{page}: {command}"
 
 
 def configuration_of(page):

@@ -63,6 +63,16 @@ def test_help_is_there(project):
     assert "rollout monitor" in done.stdout
 
 
+def test_it_sets_up_what_is_missing(project):
+    """As the .sh files do; a fresh clone has no packages."""
+    mark = project.root / ".venv" / ".set-up-requirements-dev.lock"
+    kept = mark.rename(mark.with_name("kept"))
+    try:
+        assert "set-up: installing the packages" in project.type(HELP).stderr
+    finally:
+        kept.rename(mark)
+
+
 def test_a_watch_to_its_end(project):
     """What serves stays, and the exit code is 0."""
     before = project.serving()

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from guarded_rollout.adapters.configuration.defaults import BUILT_IN, Policy, built_in
-from guarded_rollout.adapters.configuration.environment_section import Site, read_sites
+from guarded_rollout.adapters.configuration.environment_section import Site
 from guarded_rollout.adapters.configuration.gates_file import GATES_FILE, read_policies
 from guarded_rollout.adapters.configuration.json_file import read_json
 from guarded_rollout.adapters.configuration.located import Place, Value
-from guarded_rollout.adapters.configuration.signoffs_section import read_people
 from guarded_rollout.adapters.configuration.spec import (
     ROLLOUT_FILE,
     metric_names,
+    sites_of,
     together,
     with_metrics,
 )
@@ -26,7 +26,6 @@ from guarded_rollout.core.gate_lint import CUSTOM, STAGES
 from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.sample_deploy import sample_deploy
-from guarded_rollout.core.signoff_policy import Person
 from guarded_rollout.core.spec import EVERYBODY, MetricNames, WatchPolicy
 
 T = TypeVar("T")
@@ -81,15 +80,14 @@ def read_gate_plans(root: Path, named: Path | None, others: Iterable[str] = ()) 
     sites: Value | None = None
     metrics: Value | None = None
     names_of: MetricNames | None = None
-    people: tuple[Person, ...] = ()
+    read: Mapping[str, Site] = {}
     if (root / ROLLOUT_FILE).exists():
         names_of = _attempt(problems, lambda: metric_names(root))
     if (root / ROLLOUT_FILE).exists() and not problems:
         toml = read_toml(root / ROLLOUT_FILE, ROLLOUT_FILE)
         sites = _below(toml, ["environments"])
         metrics = _below(toml, ["service", "metrics", "custom"])
-        people = read_people(said) if (said := _below(toml, ["signoffs"])) is not None else ()
-    read = _attempt(problems, lambda: read_sites(sites, people) if sites is not None else {}) or {}
+        read = sites_of(root)
     names = tuple(read) or tuple(dict.fromkeys((*BUILT_IN, *others)))
     written, policies = None, {name: built_in(name) for name in names}
     if path.exists() or named is not None:

@@ -52,6 +52,11 @@ def metric_names(root: Path) -> MetricNames:
     return _rollout(root)[0].metrics
 
 
+def sites_of(root: Path) -> dict[str, Site]:
+    """Its environments as they are written; every mistake of rollout.toml is found."""
+    return _rollout(root)[1]
+
+
 def load_spec(
     root: Path,
     environment: str,
