@@ -1,11 +1,50 @@
 """The words of `rollout pr body | check | protect`."""
 
+import argparse
+
 from guarded_rollout.cli.parser import Commands, command, dry_run, group, word
+
+
+def _evidence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pr", type=_number, metavar="N", help="default: the one of the commit checked out"
+    )
+    parser.add_argument(
+        "--artifacts", type=word, default="premerge_artifacts", metavar="FOLDER", help="of premerge"
+    )
+    parser.add_argument("--offline", action="store_true", help="ask nobody: the artifacts alone")
+    _branch(parser)
+
+
+def _branch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--branch", type=word, default="main", metavar="BRANCH", help="main")
+    parser.add_argument(
+        "--owners",
+        nargs="+",
+        type=word,
+        metavar="OWNER",
+        help="@login or @organisation/team; default: the logins of ops in [signoffs.people]",
+    )
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a pull request")
+    return int(text)
 
 
 def add_pulls(commands: Commands) -> None:
     """Add all of them."""
     actions = group(commands, "pr", "what a pull request must have before it is merged")
+    checked = command(
+        actions,
+        "check",
+        "pulls:check",
+        "prove every item of the checklist from the artifacts and from GitHub",
+        "  rollout pr check\n  rollout pr check --pr 12 --json\n  rollout pr check --offline",
+        "production",
+    )
+    _evidence(checked)
     protect = command(
         actions,
         "protect",
@@ -16,7 +55,7 @@ def add_pulls(commands: Commands) -> None:
         "  rollout pr protect --branch main --check 'premerge (ubuntu-latest)'",
         "production",
     )
-    protect.add_argument("--branch", type=word, default="main", metavar="BRANCH", help="main")
+    _branch(protect)
     protect.add_argument(
         "--check",
         action="append",
@@ -26,13 +65,6 @@ def add_pulls(commands: Commands) -> None:
     )
     protect.add_argument(
         "--group", type=word, default="ops", metavar="GROUP", help="who must approve; default: ops"
-    )
-    protect.add_argument(
-        "--owners",
-        nargs="+",
-        type=word,
-        metavar="OWNER",
-        help="@login or @organisation/team; default: the group's logins in [signoffs.people]",
     )
     protect.add_argument(
         "--write-owners", action="store_true", help="write CODEOWNERS, which is only shown else"

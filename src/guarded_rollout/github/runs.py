@@ -1,32 +1,10 @@
 """Runs of a workflow. Source: https://docs.github.com/rest/actions/workflow-runs."""
 
-from dataclasses import dataclass
-
 from guarded_rollout.core.problems import NotPossible
+from guarded_rollout.core.pull_checklist import Job, Run
 from guarded_rollout.github.repository import Repository
 
 PREMERGE = "premerge.yml"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One job; its name is the check that a branch can require."""
-
-    name: str
-    status: str
-    html_url: str | None
-    conclusion: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run. `conclusion`: None until it is over."""
-
-    id: int
-    status: str | None
-    conclusion: str | None
-    html_url: str
-    head_sha: str
 
 
 def newest_run(hub: Repository, workflow: str, commit: str | None = None) -> Run | None:
