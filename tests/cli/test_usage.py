@@ -45,6 +45,7 @@ def test_these_are_the_commands():
         ("migrate",),
         ("monitor",),
         ("pause",),
+        ("pr", "protect"),
         ("promote",),
         ("rehearse",),
         ("resume",),
@@ -69,6 +70,8 @@ def test_these_are_the_commands():
         ("logs", "validate"),
         ("notify",),
         ("notify-deploy",),
+        ("pr", "body"),
+        ("pr", "check"),
         ("report",),
         ("smoke",),
         ("status",),
@@ -100,8 +103,8 @@ def test_help_has_examples_that_are_commands(words):
         assert args.run == COMMANDS[words].get_default("run")
 
 
-EVERYWHERE = {("agent",)}
-"""These work on every environment."""
+EVERYWHERE = {("agent",), ("pr", "protect")}
+"""These work on every environment, or on none: what is merged is meant for production."""
 
 
 @pytest.mark.parametrize("words", [w for w in CHANGING if w not in EVERYWHERE], ids=" ".join)
@@ -123,6 +126,7 @@ def test_env_is_staging_where_nothing_changes(words):
     others = {("backup", "verify"): None, ("gates", "check"): "all", ("completion",): "all"}
     others[("audit", "export")] = "all"
     others |= {("journal", verb): "all" for verb in ("export", "import")}
+    others |= {("pr", verb): "production" for verb in ("body", "check")}
     assert env == others.get(words, "staging")
 
 

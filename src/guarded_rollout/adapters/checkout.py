@@ -28,6 +28,10 @@ class Checkout:
         """Of the commit: the same for two commits with the same files."""
         return self._git("rev-parse", "--verify", "HEAD^{tree}").strip()
 
+    def subject(self) -> str:
+        """The first line of the commit's message."""
+        return self._git("log", "-1", "--format=%s").strip()
+
     def require_clean(self, files: Sequence[str] = ()) -> None:
         """NotPossible, with names, unless the files are those of the commit.
 

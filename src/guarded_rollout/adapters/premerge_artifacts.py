@@ -15,12 +15,12 @@ _CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](\S.*)\n?")
 
 def read_bundle(folder: Path) -> Bundle:
     """Look. BadInput when there is no manifest, or none that can be understood."""
-    file = folder / NAME
+    shown = f"{folder.name}/{NAME}"
     try:
-        text = file.read_bytes()
+        text = (folder / NAME).read_bytes()
     except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}", f"make it: {AGAIN}") from error
-    manifest = manifest_of(text, str(file))
+        raise BadInput(f"{shown} cannot be read: {error.strerror}", f"make it: {AGAIN}") from error
+    manifest = manifest_of(text, shown)
     faults = {one.path: why for one in manifest.files if (why := _fault(folder, one)) is not None}
     known = {NAME, *(one.path for one in manifest.files)}
     strangers = tuple(sorted(path for path in _paths(folder) if path not in known))

@@ -58,7 +58,7 @@ def protect(args: argparse.Namespace) -> int:
         screen.line(f"{args.branch} is protected now")
     written = args.write_owners and not args.dry_run and owners.before != owners.after
     if written:
-        _write(places.root, owners)
+        write_text(places.root / owners.file, owners.after)
         screen.line(f"{owners.file} is written: commit it, it counts when it is in {args.branch}")
     elif owners.before != owners.after:
         screen.line(f"{owners.file} is not written: --write-owners does that")
@@ -116,12 +116,12 @@ def _reported(hub: Repository) -> tuple[str, ...]:
     return tuple(sorted({job.name for job in jobs(hub, run)}))
 
 
-def _write(root: Path, owners: _Owners) -> None:
-    file = root / owners.file
+def write_text(file: Path, text: str) -> None:
+    """Whole or not at all, for everybody to read. Broken when it cannot be written."""
     try:
         file.parent.mkdir(exist_ok=True)
-        write_whole(file, owners.after.encode(), 0o644)
+        write_whole(file, text.encode("utf-8", "replace"), 0o644)
     except OSError as error:
         raise Broken(
-            f"{owners.file} cannot be written: {error.strerror}", "let this user write there"
+            f"{file} cannot be written: {error.strerror}", "let this user write there"
         ) from error

@@ -36,6 +36,19 @@ def _number(text: str) -> int:
 def add_pulls(commands: Commands) -> None:
     """Add all of them."""
     actions = group(commands, "pr", "what a pull request must have before it is merged")
+    written = command(
+        actions,
+        "body",
+        "pulls:body",
+        "the pull request's text: the template, ticked where it is proven, with digests and links",
+        "  rollout pr body --out pr-body.md\n  rollout pr body --offline",
+        "production",
+    )
+    written.add_argument("--out", type=word, metavar="FILE", help="default: the screen")
+    written.add_argument(
+        "--title", type=word, metavar="TEXT", help="default: the commit's first line"
+    )
+    _evidence(written)
     checked = command(
         actions,
         "check",

@@ -9,9 +9,10 @@ from typing import TypeVar
 from guarded_rollout.adapters.checkout import Checkout
 from guarded_rollout.adapters.configuration import load_spec
 from guarded_rollout.adapters.configuration.defaults import built_in
+from guarded_rollout.adapters.papers import PaperFiles
 from guarded_rollout.adapters.premerge_artifacts import read_bundle
 from guarded_rollout.cli.hub import open_hub
-from guarded_rollout.cli.protecting import owners_file, owners_wanted
+from guarded_rollout.cli.protecting import owners_file, owners_wanted, write_text
 from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.fact_text import minutes
 from guarded_rollout.core.gates import Gates
@@ -23,6 +24,7 @@ from guarded_rollout.core.pull_approvals import (
     monitoring_numbers,
     protection_item,
 )
+from guarded_rollout.core.pull_body import body_text
 from guarded_rollout.core.pull_checklist import (
     ASKED,
     TITLES,
@@ -41,13 +43,14 @@ from guarded_rollout.github.repository import Repository
 from guarded_rollout.github.runs import PREMERGE, jobs, newest_run
 
 T = TypeVar("T")
+TEMPLATE = "pr/body.md"
 _OFFLINE = "GitHub was not asked (--offline)"
 
 
 def check(args: argparse.Namespace) -> int:
     """Every item, one line each. 1 when one is red."""
     screen = args.screen
-    found = checklist(args, Places(args.root))
+    found, _ = _proven(args, Places(args.root))
     screen.lines([str(one) for one in found])
     red = sum(one.mark is Mark.RED for one in found)
     left = sum(one.mark is Mark.UNASKED for one in found)
@@ -64,14 +67,36 @@ def check(args: argparse.Namespace) -> int:
     return 1 if red else 0
 
 
-def checklist(args: argparse.Namespace, places: Places) -> tuple[Item, ...]:
+def body(args: argparse.Namespace) -> int:
+    """The template, filled. What is not proven is not ticked, and says why."""
+    places = Places(args.root)
+    template = PaperFiles(places.root).template(TEMPLATE)
+    found, pull = _proven(args, places)
+    known = None if isinstance(pull, Why) else pull[1]
+    subject = _tried(Checkout(places.root).subject)
+    title = args.title or (subject if isinstance(subject, str) else places.root.name)
+    head = known.head if known is not None else _commit(places.root)
+    text = body_text(template, found, title, known.url if known else "", head or "no commit")
+    if args.out is not None:
+        write_text(Path(args.out), text)
+        ticks = sum(one.mark is Mark.PROVEN for one in found)
+        args.screen.line(f"{args.out} is written: {ticks} of {len(found)} items are ticked")
+    else:
+        args.screen.lines(text.splitlines())
+    args.screen.document({"text": text, "items": [asdict(one) for one in found]})
+    return 0
+
+
+def _proven(
+    args: argparse.Namespace, places: Places
+) -> tuple[tuple[Item, ...], tuple[Repository, Pull] | Why]:
     """Every item, in the order of the documents."""
     environment = load_spec(places.root, args.env).environment
     pull = Why(_OFFLINE) if args.offline else _tried(lambda: _pull(args, places))
     head = pull[1].head if not isinstance(pull, Why) else _commit(places.root)
     bundle = _tried(lambda: read_bundle(places.root / args.artifacts))
     items = [*artifact_items(bundle, head), *_asked(args, places, environment, pull)]
-    return tuple(sorted(items, key=lambda one: list(TITLES).index(one.key)))
+    return tuple(sorted(items, key=lambda one: list(TITLES).index(one.key))), pull
 
 
 def _asked(
