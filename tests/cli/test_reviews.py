@@ -165,8 +165,8 @@ VOID_ALL = {
     edit_a_file: "the files are not those of ",
     edit_a_file_in_secret: "the files are not those of ",
     add_a_file: "toy/src/toy_service/more.py",
-    add_a_file_that_git_ignores: "Git ignores what goes into the release: toy/src/toy_service/more",
-    add_one_to_the_index_alone: "Git ignores what goes into the release: toy/src/toy_service/more",
+    add_a_file_that_git_ignores: "what goes into the release is not in the commit: toy/src",
+    add_one_to_the_index_alone: "what goes into the release is not in the commit: toy/src",
     be_no_checkout: "is no checkout that can be read",
 }
 
@@ -192,6 +192,15 @@ def test_what_no_file_has_was_not_reviewed(reviewed, option):
     answer = reviewed.deploy(option, value)
     assert answer.code == 1
     assert f"reviewers did not see {option}: sign with rollout approve" in answer.err
+
+
+def test_what_this_tool_wrote_beside_it_does_not_matter(reviewed):
+    """Signatures that are not committed, an incident; a source that lies there does."""
+    reviewed.project.write("signoffs/d/cid.json", "{}")
+    reviewed.project.write("incidents/INC-1.md", "x")
+    assert reviewed.met()
+    reviewed.project.write("more/signoffs/x", "x")
+    assert not reviewed.met()
 
 
 def test_who_reviewed_cannot_start_it(reviewed):

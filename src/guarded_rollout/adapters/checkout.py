@@ -12,6 +12,8 @@ from guarded_rollout.core.problems import Broken, NotPossible
 
 _SECONDS = 60.0
 _SHOWN = 5
+_OURS = ("signoffs", "incidents")
+"""Folders that this tool writes and that may be committed. New files there change no release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Checkout:
     def require_clean(self, files: Sequence[str] = ()) -> None:
         """NotPossible, with names, unless the files are those of the commit.
 
-        `files`: none of these may be one that Git ignores.
+        `files`: all of these must be in the commit, also where Git ignores what is new.
         """
         with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
             # An index of our own: one that hides changes (`--assume-unchanged`) tells us nothing.
@@ -48,7 +50,10 @@ class Checkout:
                 "--untracked-files=all",
                 "--ignore-submodules=none",
             )
-            changed = [line for line in self._git(*words, more=own).split("\0") if line]
+            lines = self._git(*words, more=own).split("\0")
+        prefix = self._git("rev-parse", "--show-prefix").strip()
+        ours = tuple(f"?? {prefix}{name}/" for name in _OURS)
+        changed = [line for line in lines if line and not line.startswith(ours)]
         if changed:
             raise NotPossible(
                 f"the files are not those of {self.commit()[:12]}: {_list(changed)}",
@@ -58,7 +63,7 @@ class Checkout:
         strange = [name for name in files if name not in tracked]
         if strange:
             raise NotPossible(
-                f"Git ignores what goes into the release: {_list(strange)}",
+                f"what goes into the release is not in the commit: {_list(strange)}",
                 "remove it, or commit it and have that reviewed",
             )
 
