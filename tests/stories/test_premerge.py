@@ -8,6 +8,8 @@ import subprocess
 import pytest
 from clone_of_ours import Clone
 
+from guarded_rollout.cli.app import main
+
 pytestmark = pytest.mark.slow
 
 NAMED = (
@@ -37,8 +39,14 @@ def steps(manifest):
     return {step.name: step for step in manifest.steps}
 
 
-def test_everything_the_documents_name_comes_out_of_a_fresh_clone(clone):
-    code, manifest = clone.premerge("--base", "HEAD~1")
+@pytest.fixture(scope="module")
+def whole(clone):
+    """What the one run that does all of it gave. The next run replaces the files."""
+    return clone.premerge("--base", "HEAD~1")
+
+
+def test_everything_the_documents_name_comes_out_of_a_fresh_clone(clone, whole):
+    code, manifest = whole
     assert {step.status for step in manifest.steps} == {"passed"}, manifest.steps
     assert (code, manifest.passed, manifest.clean) == (0, True, True)
     assert manifest.commit == clone.git("rev-parse", "HEAD").strip()
@@ -59,6 +67,31 @@ def test_everything_the_documents_name_comes_out_of_a_fresh_clone(clone):
     summary = (clone.out / "summary.md").read_text()
     assert summary.startswith("# Premerge: passed\n")
     assert all(file.sha256 in summary for file in manifest.files if file.kind != "summary")
+
+
+def checked(clone, capsys):
+    """`rollout pr check --offline`: its exit code, and the reason of each item that is red."""
+    capsys.readouterr()
+    code = main(["pr", "check", "--offline", "--json", "--root", str(clone.root)])
+    items = json.loads(capsys.readouterr().out)["items"]
+    return code, {one["key"]: one["why"] for one in items if one["mark"] == "RED"}
+
+
+def test_the_pull_requests_check_is_green_on_it_and_red_after_any_change(clone, whole, capsys):
+    """Each file in turn: taken away, then with a byte more."""
+    _, manifest = whole
+    assert checked(clone, capsys) == (0, {})
+    for file in manifest.files:
+        path = clone.out / file.path
+        content = path.read_bytes()
+        path.unlink()
+        code, red = checked(clone, capsys)
+        assert (code, red["bundle"]) == (1, f"{file.path} is missing")
+        path.write_bytes(content + b" ")
+        code, red = checked(clone, capsys)
+        assert (code, red["bundle"].split(":")[0]) == (1, f"{file.path} was altered")
+        path.write_bytes(content)
+    assert checked(clone, capsys) == (0, {})
 
 
 def test_a_gates_file_with_a_finding_fails_its_step_and_no_other(clone):
