@@ -2,7 +2,7 @@
 
 import pytest
 
-from guarded_rollout.core.signoff_policy import Person, SignOffPolicy
+from guarded_rollout.core.signoff_policy import Person, Reviewed, SignOffPolicy
 
 PEOPLE = """
 [signoffs.people.ann]
@@ -61,9 +61,45 @@ def test_a_mistake_is_named_with_file_line_and_key(folder, refused, policy, said
         ('[signoffs.people.ann]\ngroup = ["ops"]\n', ("signoffs.people.ann.group: this key",)),
         ('[signoffs.people."../x"]\n', ("cannot be a name",)),
         ('[signoffs.people.ann]\naccounts = ["a b"]\n', ("ann.accounts[0]: ", "cannot be a name")),
+        ('[signoffs.people.ann]\ngithub = "@ann"\n', ("people.ann.github: ", "is no login")),
+        (
+            '[signoffs.people.ann]\ngithub = "Ann"\n[signoffs.people.bob]\ngithub = "ann"\n',
+            ("people.bob.github: ", "'ann' is ann already"),
+        ),
     ],
 )
 def test_a_mistake_about_people_is_named_too(folder, refused, people, said):
     """A person's name is a file's name."""
     add(folder, "needed = 1", people)
     refused("rollout.toml", *said)
+
+
+HUB = '\n[notify.github]\nrepository = "acme/shop"\n'
+ANN = '\n[signoffs.people.ann]\ngithub = "ann-b"\n'
+
+
+def test_reviews_count_where_a_repository_and_a_login_are_named(folder):
+    """The address of the API is part of what is signed."""
+    add(folder, "needed = 1\ngithub = true", HUB + ANN)
+    found = folder.load().environment.signoffs
+    assert found.reviewed == Reviewed("acme/shop", "https://api.github.com")
+    assert found.reviewer("Ann-B") is found.people[0]
+    assert found.reviewer("") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "policy", "said"),
+    [
+        (ANN, "github = true", ("signoffs.github: no repository is named", "[notify.github]")),
+        (HUB + "\n[signoffs.people.ann]\n", "github = true", ("has a login", 'github = "LOGIN"')),
+        (HUB + ANN, 'github = "yes"', ("signoffs.github: ",)),
+    ],
+)
+def test_reviews_that_could_not_count_are_an_error(folder, refused, before, policy, said):
+    add(folder, f"needed = 1\n{policy}", before)
+    refused("rollout.toml", *said)
+
+
+def test_reviews_that_are_off_need_no_repository(folder):
+    add(folder, "needed = 1\ngithub = false", ANN)
+    assert folder.load().environment.signoffs.reviewed is None
