@@ -72,6 +72,7 @@ def test_these_are_the_commands():
         ("notify-deploy",),
         ("pr", "body"),
         ("pr", "check"),
+        ("premerge",),
         ("report",),
         ("smoke",),
         ("status",),
