@@ -28,6 +28,7 @@ def rollout(project, *words):
     [
         ["gates", "check"],
         ["notify", "check"],
+        ["completion", "bash"],
         ["status", "--env", "production"],
         *(
             [*command, "--env", "production", "--dry-run"]
