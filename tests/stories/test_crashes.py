@@ -1,7 +1,9 @@
 """kill -9 of the guard in each kind of step, twice over: known ending, nothing half done."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 
 import pytest
 from bad_releases import make
@@ -30,18 +32,29 @@ def newer_schema(tmp_path_factory):
 
 
 def kill_guard(site):
-    """kill -9 of whoever holds the lease, by the pid in the journal. False when nobody does."""
-    import contextlib
-    import sqlite3
+    """kill -9 of whoever holds the lease, once somebody lives who does; nothing when it is over."""
+    site.until(lambda: living_guard(site) or not under_way(site))
+    pid = living_guard(site)
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGKILL)
+    site.until(lambda: pid not in site.processes())
 
+
+def asked(site, question):
     file = site.root / ".rollout" / "journal.db"
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as db:
-        (pid,) = db.execute("SELECT pid FROM leases WHERE environment = 'production'").fetchone()
-    assert f"guard --root {site.root}" in site.processes().get(pid, ""), "not a guard of this site"
-    os.kill(pid, signal.SIGKILL)
-    while pid in site.processes():
-        pass
-    return pid
+        return db.execute(question).fetchone()
+
+
+def living_guard(site):
+    """The lease may still be a dead one's."""
+    (pid,) = asked(site, "SELECT pid FROM leases WHERE environment = 'production'")
+    return pid if f"guard --root {site.root}" in site.processes().get(pid, "") else None
+
+
+def under_way(site):
+    return asked(site, "SELECT 1 FROM rollouts WHERE ended IS NULL") is not None
 
 
 def attempts(facts, step):
