@@ -1,16 +1,14 @@
 """What Git has checked out below a folder: the commit, its content, and whether it is just that."""
 
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded_rollout.core.problems import Broken, NotPossible
+from guarded_rollout.adapters.git import Refused, git
+from guarded_rollout.core.problems import NotPossible
 
-_SECONDS = 60.0
 _SHOWN = 5
 _OURS = ("signoffs", "incidents")
 """Folders that this tool writes and that may be committed. New files there change no release."""
@@ -68,26 +66,12 @@ class Checkout:
             )
 
     def _git(self, *words: str, more: Mapping[str, str] | None = None) -> str:
-        program = shutil.which("git")
-        if program is None:
-            raise Broken("git is missing", "on Debian or Ubuntu: apt-get install git")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         try:
-            done = subprocess.run(
-                [program, "-c", "core.fsmonitor=false", *words],
-                cwd=self.root,
-                env={**kept, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(more or {})},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Broken(f"git {words[0]}: {error}", "try it: git status") from error
-        if done.returncode != 0:
-            said = " ".join(done.stderr.decode("utf-8", "replace").split())[-200:]
-            raise NotPossible(f"{self.root} is no checkout that can be read: {said}", "git status")
-        return os.fsdecode(done.stdout)
+            return os.fsdecode(git(self.root, *words, more=more))
+        except Refused as refused:
+            raise NotPossible(
+                f"{self.root} is no checkout that can be read: {refused.why.what}", "git status"
+            ) from refused
 
 
 def _list(names: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ config/*.conf, which say where the real servers are.
 import json
 import shutil
 import socket
-import subprocess
 import tarfile
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from guarded_rollout.adapters.builds.source import read_source
+from guarded_rollout.adapters.git import git
 from guarded_rollout.core.problems import BadInput, Broken, NotPossible
 
 ROLLOUT_FILE = "rollout.toml"
@@ -33,7 +33,7 @@ MARKER = "PREMERGE_BASELINE.txt"
 def changed_files(root: Path) -> tuple[str, ...] | None:
     """Look: what `git status` lists below the root; None outside of a Git repository."""
     try:
-        said = _git(root, "status", "--porcelain", "--untracked-files=all", *_BUT_OURS)
+        said = git(root, "status", "--porcelain", "--untracked-files=all", *_BUT_OURS)
     except Broken:
         return None
     return tuple(said.decode("utf-8", "replace").splitlines())
@@ -42,7 +42,7 @@ def changed_files(root: Path) -> tuple[str, ...] | None:
 def commit_of(root: Path) -> str | None:
     """Look: what is checked out; None outside of a Git repository, and before its first commit."""
     try:
-        return _git(root, "rev-parse", "--verify", "HEAD").decode().strip()
+        return git(root, "rev-parse", "--verify", "HEAD").decode().strip()
     except Broken:
         return None
 
@@ -51,7 +51,7 @@ def copy_project(root: Path, to: Path) -> None:
     """What Git knows or would add; outside of a repository all but what is made. Raises OSError."""
     try:
         words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", *_BUT_OURS)
-        listed = _git(root, *words)
+        listed = git(root, *words)
         names = [name for name in listed.decode().split("\0") if (root / name).is_file()]
     except Broken:
         shutil.copytree(root, to, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True)
@@ -63,8 +63,8 @@ def copy_project(root: Path, to: Path) -> None:
 
 def copy_commit(root: Path, ref: str, to: Path) -> None:
     """The project's files as they are in a commit. Broken, with Git's words, when it has none."""
-    commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
-    archive = _git(root, "archive", "--format=tar", commit.decode().strip())
+    commit = git(root, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+    archive = git(root, "archive", "--format=tar", commit.decode().strip())
     with tarfile.open(fileobj=BytesIO(archive)) as files:
         files.extractall(to, filter="data")
 
@@ -185,20 +185,3 @@ def _inline(value: object) -> str:
         return f"[{', '.join(map(_inline, value))}]"
     # JSON's escapes are TOML's too, and DEL is the one character that only TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _git(root: Path, *words: str) -> bytes:
-    """Broken: there is no git, or it says no."""
-    try:
-        done = subprocess.run(
-            ["git", *words],  # noqa: S607 - the one that the user has
-            cwd=root,
-            capture_output=True,
-            check=False,
-        )
-    except OSError as error:
-        raise Broken(f"git cannot be run: {error.strerror}", "install git") from error
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().replace("\n", "; ")
-        raise Broken(f"git {words[0]}: {said}", "fetch what is missing, or name another commit")
-    return done.stdout
