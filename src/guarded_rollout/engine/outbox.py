@@ -21,7 +21,7 @@ LOOK_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 """Before a journal that cannot be read or written is asked again."""
 
-_TICK = 0.25
+_TICK = 0.5
 
 
 class Outbox:

@@ -16,7 +16,7 @@ from guarded_rollout.engine.record import stamp, write_report
 from guarded_rollout.ports import Journal, Known, Ports
 
 _AT_REST = frozenset({Phase.HOLDING, Phase.STUCK, Phase.DONE, Phase.ROLLED_BACK, Phase.REFUSED})
-_TICK = 0.25
+_TICK = 0.5
 
 
 def deployment_report(journal: Journal, rollout: str) -> str:

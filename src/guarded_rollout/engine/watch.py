@@ -25,6 +25,8 @@ FRESH_SECONDS = 1.0
 FIRST_ROUND_SECONDS = 30.0
 """A round takes one; whoever is not known after this is no reason not to look."""
 _TICK = 0.1
+_NAP = 0.25
+"""A tick of what may come a little later: scrapes, requests of our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class Watch:
         while not self._stop.is_set() and (left := until - self._ports.clock.monotonic()) > 0:
             if wake is not None and wake.is_set():
                 break
-            self._ports.clock.sleep(min(left, _TICK))
+            self._ports.clock.sleep(min(left, _NAP))
         return self._stop.is_set()
 
     def _scrape(self, number: int) -> _Scraped:
