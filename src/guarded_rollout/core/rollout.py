@@ -288,10 +288,17 @@ def _when_empty(state: State) -> State:
 
 
 def _finish(state: State) -> State:
-    """A smoke check that failed and was promoted all the same is not asked again."""
+    """All users first, where a person promotes a canary: what users are answered is looked at next.
+
+    A smoke check that failed and was promoted all the same is not asked again.
+    """
+    plan = _plan(state)
+    last = len(plan.stages) - 1
+    shift = (Step.SHIFT,) if state.stage < last else ()
     seen = state.begun & {Step.SMOKE_USERS}
-    queue = tuple(step for step in _plan(state).finish if step not in seen)
-    return replace(state, phase=Phase.FINISHING, queue=queue, hold=None, running=None, attempt=0)
+    queue = (*shift, *(step for step in plan.finish if step not in seen))
+    after = replace(state, phase=Phase.FINISHING, queue=queue, stage=last)
+    return replace(after, hold=None, running=None, attempt=0)
 
 
 def _hold(state: State, hold: Hold, reason: str) -> State:
