@@ -56,12 +56,13 @@ def test_an_issue_needs_a_repository(project, rolled_back):
 
 def test_an_issue_without_a_token_says_so(project, rolled_back, monkeypatch):
     """In words; nothing is sent."""
-    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    for name in ("GITHUB_TOKEN", "GH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     text = (project.root / "rollout.toml").read_text()
     project.write("rollout.toml", f'{text}\n[notify.github]\nrepository = "acme/shop"\n')
     answer = project.run("incident", "--env", "production", "--issue", "--root", project.root)
     assert answer.code == 3
-    assert "issue: kept, GITHUB_TOKEN is not set" in answer.out
+    assert "issue: kept, GITHUB_TOKEN or GH_TOKEN is not set" in answer.out
 
 
 def test_a_report_can_be_had_again(project, rolled_back):

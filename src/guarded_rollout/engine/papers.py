@@ -11,11 +11,12 @@ from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.state import Phase, State
 from guarded_rollout.engine.incidents import keep_incident, utc
-from guarded_rollout.engine.outbox import LOOK_SECONDS, PATIENCE_SECONDS, Reader
+from guarded_rollout.engine.outbox import PATIENCE_SECONDS, Reader
 from guarded_rollout.engine.record import stamp, write_report
 from guarded_rollout.ports import Journal, Known, Ports
 
 _AT_REST = frozenset({Phase.HOLDING, Phase.STUCK, Phase.DONE, Phase.ROLLED_BACK, Phase.REFUSED})
+_LOOK_SECONDS = 5.0
 _TICK = 0.5
 
 
@@ -92,7 +93,7 @@ class Paperwork:
         reader = _News(self._ports.journal, self._rollout)
         while True:
             last = self._stop.is_set()
-            pause = LOOK_SECONDS if self._look(reader) else PATIENCE_SECONDS
+            pause = _LOOK_SECONDS if self._look(reader) else PATIENCE_SECONDS
             if last:
                 return
             until = self._ports.clock.monotonic() + pause

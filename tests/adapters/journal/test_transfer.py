@@ -9,6 +9,7 @@ from guarded_rollout.adapters.journal.transfer import File
 from guarded_rollout.core.facts import Adopted, RollbackAsked, Started, StepBegan
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.problems import BadInput, Broken, NotPossible
+from guarded_rollout.core.summed_lines import Sums
 
 BOTH = ("postgres", "sqlite")
 
@@ -160,8 +161,6 @@ def test_every_line_that_is_missing_or_doubled_is_found(sound, tmp_path):
 
 def test_a_forger_who_mends_the_sums_still_breaks_the_chain(sound, tmp_path):
     """An entry that was taken out, and one that says something else."""
-    from guarded_rollout.adapters.journal.transfer import _Sums
-
     told = [json.loads(line) for line in sound.read_text().splitlines()]
     for change, says in (
         (lambda lines: lines.pop(2), "3: this line breaks the chain: entry 2 is missing"),
@@ -169,7 +168,7 @@ def test_a_forger_who_mends_the_sums_still_breaks_the_chain(sound, tmp_path):
     ):
         forged = [{k: v for k, v in line.items() if k != "sum"} for line in told]
         change(forged)
-        sums = _Sums()
+        sums = Sums()
         path = tmp_path / "forged.jsonl"
         path.write_bytes(b"".join(sums.line(line) for line in forged))
         with pytest.raises(BadInput, match=says):
