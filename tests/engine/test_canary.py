@@ -7,6 +7,7 @@ from guarded_rollout.core.facts import (
     ResumeAsked,
     RollbackAsked,
     StepBegan,
+    StepDone,
 )
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.spec import Stage
@@ -55,7 +56,11 @@ def test_a_canary_without_metrics_keeps_its_share_and_asks(settled):
     asked: list[bool] = []
     state = settled.drive(rollout, show=decide)
     assert state.phase is Phase.DONE
-    assert routes(settled) == [f"route {OLD}, 5 % {NEW}", f"route {NEW}"]
+    # All users at the promotion, the old version warm; then the old version goes.
+    assert routes(settled) == [f"route {OLD}, 5 % {NEW}", f"route {NEW}", f"route {NEW}"]
+    facts = (entry.fact for entry in settled.journal.entries(rollout))
+    steps = [fact.step for fact in facts if isinstance(fact, StepDone)]
+    assert steps[steps.index(Step.SMOKE_USERS) - 1] is Step.SHIFT
 
 
 def test_a_paused_canary_waits_until_it_is_resumed(settled):
