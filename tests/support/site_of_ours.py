@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from made_releases import MadeReleases
 
+from guarded_rollout.adapters.throwaway import free_port
 from guarded_rollout.core.facts import AFTERWARDS, KINDS
 
 MADE: list[MadeReleases] = []
@@ -30,13 +30,6 @@ GATES = {
     "p95HashTime": {"threshold": 2000, "timeWindow": 1},
     "lowConfidenceQueue": {"threshold": 1000},
 }
-
-
-def free_port():
-    """A port nobody listens on now."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
 
 
 class Site:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from guarded_rollout.adapters.builds.source import read_source
+from guarded_rollout.adapters.checkout import Checkout
 from guarded_rollout.adapters.git import git
 from guarded_rollout.core.problems import BadInput, Broken, NotPossible
 
@@ -42,8 +43,8 @@ def changed_files(root: Path) -> tuple[str, ...] | None:
 def commit_of(root: Path) -> str | None:
     """Look: what is checked out; None outside of a Git repository, and before its first commit."""
     try:
-        return git(root, "rev-parse", "--verify", "HEAD").decode().strip()
-    except Broken:
+        return Checkout(root).commit()
+    except (Broken, NotPossible):
         return None
 
 

@@ -1,13 +1,9 @@
 """`rollout audit verify | export`: whether the journal was changed, and its trail for auditors."""
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
-
-from guarded_rollout.adapters.journal.looking import LookingJournal
 from guarded_rollout.cli.journal import EVERY
 from guarded_rollout.cli.journal_place import open_to_look
 from guarded_rollout.cli.screen import error_document, write_out
@@ -35,7 +31,7 @@ def verify(args: argparse.Namespace) -> int:
             {**asdict(audit), "error": error_document(problem.why, problem.exit_code)}
         )
         raise problem
-    if args.head is not None and args.head not in _heads(journal):
+    if args.head is not None and not journal.has(args.head):
         raise NeedsPerson(
             f"the journal {places.journal} has no entry {args.head}: it is another one, or its "
             f"last entries were cut off (it ends at {audit.head})",
@@ -62,13 +58,6 @@ def export(args: argparse.Namespace) -> int:
 
 def _there(places: Places) -> bool:
     return places.journal.shared or places.journal.file.exists()
-
-
-def _heads(journal: LookingJournal) -> Iterator[str]:
-    for line in journal.lines():
-        content = msgspec.json.decode(line)
-        if "hash" in content:
-            yield content["hash"]
 
 
 def _verify_file(args: argparse.Namespace, places: Places, path: Path) -> int:

@@ -12,13 +12,11 @@ from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.branch_protection import differences, may_go_around, wanted
 from guarded_rollout.core.code_owners import PLACES, with_owners
 from guarded_rollout.core.problems import BadInput, Broken, NotPossible
+from guarded_rollout.core.pull_approvals import APPROVALS
 from guarded_rollout.core.signoff_policy import SignOffPolicy
 from guarded_rollout.github.protection import read_protection, set_protection
 from guarded_rollout.github.repository import Repository
 from guarded_rollout.github.runs import PREMERGE, jobs, newest_run
-
-APPROVALS = 2
-"""Where the environment has no policy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ rollout, who, the words, and its hash in the journal. The last one has the journ
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from guarded_rollout.core.fact_text import fact_lines
 from guarded_rollout.core.facts import Started, decode
 from guarded_rollout.core.summed_lines import BadLine, Sums, summed
@@ -40,7 +42,8 @@ def _first(environment: str | None) -> Content:
 def _told(exported: Iterable[bytes], utc: Callable[[float], str]) -> Iterator[Content]:
     """Each entry that says anything, then the export's own last line."""
     places: dict[str, str] = {}
-    for content in summed(exported):
+    for line in exported:
+        content = msgspec.json.decode(line)
         if "seq" in content:
             fact = decode(content["kind"], content["body"].encode())
             rollout = content["rollout"]

@@ -413,9 +413,8 @@ def _shared(state: State, reason: str) -> State:
     The comparison needs about as many requests as the limit did, and so gets as long again.
     """
     limits = state.weighed.limits
-    crossed = limits.breached if limits is not None else None
-    patience = min(crossed, SHARED_SECONDS) if crossed is not None else 0.0
-    if state.phase is Phase.HOLDING or state.elapsed < (crossed or 0.0) + patience:
+    crossed = (limits.breached if limits is not None else None) or 0.0
+    if state.phase is Phase.HOLDING or state.elapsed < crossed + min(crossed, SHARED_SECONDS):
         return state
     return _hold(state, Hold.BOTH_SICK, f"both versions may share the fault, see: {reason}")
 

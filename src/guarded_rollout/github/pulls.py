@@ -39,11 +39,6 @@ class _Base:
 
 
 @dataclass(frozen=True, slots=True)
-class _Team:
-    slug: str
-
-
-@dataclass(frozen=True, slots=True)
 class PullAnswer:
     """One pull request."""
 
@@ -54,8 +49,6 @@ class PullAnswer:
     base: _Base
     user: User | None = None
     commits: int = 0
-    requested_reviewers: tuple[User, ...] | None = None
-    requested_teams: tuple[_Team, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.envoy import EnvoyTraffic, live
 from guarded_rollout.adapters.envoy.admin import Admin, NoAnswer
+from guarded_rollout.adapters.throwaway import free_port
 from guarded_rollout.core.problems import Broken
 from guarded_rollout.ports import Arm
 
@@ -33,13 +34,6 @@ def until(look, what, seconds=LONG):
             return found
         assert clock.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         clock.sleep(0.01)
-
-
-def free_port():
-    """A port that nobody has now."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
 
 
 class Supervisor:

@@ -71,6 +71,10 @@ class Looking:
         """Walk the chain from the first entry; see `audit.verify` for what it cannot see."""
         return audit.verify(self._ask, self._beside)
 
+    def has(self, digest: str) -> bool:
+        """Some entry has this hash. Whether it is sound, `verify` says."""
+        return bool(self._ask("SELECT 1 FROM facts WHERE hash = ? LIMIT 1", digest))
+
     def lines(self, environment: str | None = None) -> Iterator[bytes]:
         """The journal as JSON lines; see `transfer`. Broken: it was changed."""
         return transfer.lines(self._ask, environment)

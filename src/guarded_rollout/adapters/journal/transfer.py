@@ -144,8 +144,7 @@ class File:
     def _contents(self) -> Iterator[dict[str, Any]]:
         try:
             with self.path.open("rb") as file:
-                for content in summed(file):
-                    self._number += 1
+                for self._number, content in enumerate(summed(file), start=1):
                     yield content
         except BadLine as bad:
             self._number = bad.number
