@@ -415,6 +415,24 @@ def test_traffic_never_ping_pongs_between_two_sick_versions():
     assert recovered.phase is Phase.RETURNING
 
 
+@pytest.mark.parametrize(
+    ("lane", "serving", "phase"),
+    [
+        (Lane.DOWN, 1, Phase.RETURNING),
+        (Lane.DOWN, 0, Phase.HOLDING),
+        (Lane.DOWN, None, Phase.HOLDING),
+        (Lane.GATES, 1, Phase.HOLDING),
+    ],
+)
+def test_one_old_replica_is_better_than_a_candidate_that_serves_nobody(lane, serving, phase):
+    """A flaky check of the old version must not hold users on a version that is down."""
+    sick = examples.seen(10, look=1, healthy=False, baseline_healthy=False)
+    seen = replace(sick, baseline=replace(sick.baseline, serving=serving))
+    state = advance(watching(), Observed(seen))
+    state = advance(state, Judged(10, (Verdict("down", Answer.BREACH, "down"),), lane))
+    assert state.phase is phase
+
+
 def test_a_rollback_that_fails_is_never_forgotten():
     """After three attempts it is stuck, live, and goes on when a person says so."""
     state = judged(watching(), Answer.BREACH, 10)

@@ -36,6 +36,12 @@ class Recipe:
     files: tuple[tuple[str, str], ...] = ()
 
 
+FAILING_GATES = {"extractionFailureRate", "userErrors"}
+"""Of a release that fails requests: the service's counters, and the proxy's against the old one.
+
+The sources are read one after the other, so either may be the first to show enough.
+"""
+
 BROKEN_MIGRATION = '''"""A column for thumbnails, and then a mistake."""
 
 import sqlalchemy as sa

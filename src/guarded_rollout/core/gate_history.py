@@ -173,7 +173,7 @@ def _ending(judged: Judged, seen: Observation, watch: WatchPolicy) -> Ending | N
     if overall(judged.verdicts) is not Answer.BREACH:
         return None
     worst = [verdict for verdict in judged.verdicts if verdict.answer is Answer.BREACH]
-    sick = seen.baseline is not None and seen.baseline.healthy is False
+    sick = seen.both_sick(down=judged.lane is Lane.DOWN)
     back = watch.auto_rollback and not sick and any(verdict.blames for verdict in worst)
     reason = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in worst)
     return Ending(judged.elapsed, back, reason)

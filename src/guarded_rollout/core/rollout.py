@@ -345,7 +345,7 @@ def _judged(state: State, fact: Judged) -> State:
     reason = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in worst)
     if answer is Answer.BREACH:
         blamed = any(verdict.blames for verdict in worst)
-        return _breached(state, reason) if blamed else _shared(state, reason)
+        return _breached(state, reason, fact.lane) if blamed else _shared(state, reason)
     if fact.lane is Lane.DOWN or state.paused or state.hold in _FOR_A_PERSON:
         return state
     if answer is Answer.PASS:
@@ -393,13 +393,12 @@ def _advance_stage(state: State) -> State:
     )
 
 
-def _breached(state: State, reason: str) -> State:
+def _breached(state: State, reason: str, lane: Lane) -> State:
     """Back, unless the old version is sick too (never ping-pong) or a person wants to decide.
 
     Where the old version does not live with the new schema, its health says nothing yet.
     """
-    seen = state.series[-1] if state.series else None
-    sick = seen is not None and seen.baseline is not None and seen.baseline.healthy is False
+    sick = bool(state.series) and state.series[-1].both_sick(down=lane is Lane.DOWN)
     if sick and way_of(state) is Way.FLIP:
         return _hold(state, Hold.BOTH_SICK, f"both versions are sick, nothing was moved: {reason}")
     if not _plan(state).spec.environment.watch.auto_rollback:

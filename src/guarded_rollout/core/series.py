@@ -58,7 +58,13 @@ class ProxyReading:
 
 @dataclass(frozen=True, slots=True)
 class ArmSeen:
-    """One arm at one moment. `healthy` None: nobody could ask. `problems`: sources that failed."""
+    """One arm at one moment.
+
+    Fields:
+        healthy: every replica answered well in the last round of probes. None: nobody could ask.
+        problems: sources that failed.
+        serving: replicas that answered well in that round. None: nobody could ask.
+    """
 
     healthy: bool | None
     probes_ok: int = 0
@@ -68,6 +74,7 @@ class ArmSeen:
     readings: tuple[Reading, ...] = ()
     proxy: ProxyReading | None = None
     problems: tuple[str, ...] = ()
+    serving: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,14 @@ class Observation:
     baseline: ArmSeen | None = None
     host: HostSeen | None = None
     look: int | None = None
+
+    def both_sick(self, *, down: bool) -> bool:
+        """The old version is no place to go back to from this candidate.
+
+        `down`: it serves nobody. Then one replica that answers is better.
+        """
+        old = self.baseline
+        return old is not None and old.healthy is False and not (down and old.serving)
 
 
 Series = tuple[Observation, ...]

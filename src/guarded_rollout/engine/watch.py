@@ -15,7 +15,7 @@ from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import Problem
 from guarded_rollout.core.series import ArmSeen, Observation, ProxyReading, Reading
 from guarded_rollout.core.spec import Release
-from guarded_rollout.engine.prober import Prober
+from guarded_rollout.engine.prober import Probed, Prober, Replicas
 from guarded_rollout.engine.scraping import scrape_proxy, scrape_replicas
 from guarded_rollout.engine.smoke import asked_as_user, body_of, run_check
 from guarded_rollout.ports import Ports
@@ -77,60 +77,53 @@ class Watch:
         self._down_told = False
         self._began = self._mark = ports.clock.monotonic()
         self._old = plan.control or plan.baseline
-        self._candidate = self._prober(plan.candidate)
-        self._baseline = self._prober(plan.baseline) if plan.baseline else None
+        self._prober = Prober(
+            ports.web,
+            ports.clock,
+            tuple(map(self._replicas, filter(None, (plan.candidate, plan.baseline)))),
+            plan.spec.service.health_path,
+            self._policy.probe_seconds,
+        )
+        self._pulse = Pulse()
         loops: list[Callable[[], None]] = [self._scrape_loop]
         if self._policy.synthetic_per_second > 0:
             loops.append(self._synthetic_loop)
         self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
 
-    def _prober(self, release: Release) -> Prober:
-        ports = self._ports
-        return Prober(
-            ports.web,
-            ports.clock,
-            lambda: ports.target.replicas(release),
-            self._plan.spec.service.health_path,
-            self._policy.probe_seconds,
-        )
+    def _replicas(self, release: Release) -> Replicas:
+        return lambda: self._ports.target.replicas(release)
 
     def start(self) -> None:
         """Begin to look."""
-        for prober in self._probers():
-            prober.start()
+        self._prober.start()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """End. Does not wait: a hung candidate must not hold up the way back."""
         self._stop.set()
-        for prober in self._probers():
-            prober.stop()
-
-    def _probers(self) -> list[Prober]:
-        return [self._candidate] + ([self._baseline] if self._baseline else [])
+        self._prober.stop()
 
     def _probed(self) -> bool:
         """Each arm was asked once: before that a sick old version looks like one nobody knows."""
         waited = self._ports.clock.monotonic() - self._began
-        known = all(prober.pulse.last is not None for prober in self._probers())
-        return known or waited > FIRST_ROUND_SECONDS
+        return self._prober.candidate.asked or waited > FIRST_ROUND_SECONDS
 
     def down(self) -> Verdict | None:
-        """The fast lane's breach, when the candidate is down."""
-        pulse = self._candidate.pulse
+        """The fast lane's breach, when the candidate was down in the last observation."""
+        pulse = self._pulse
         if not pulse.down:
             return None
         return Verdict("down", Answer.BREACH, _down_text(pulse), float(pulse.failed_in_a_row))
 
     def down_is_news(self) -> bool:
-        """True once each time the candidate goes down."""
-        news = self._down_unseen()
-        self._down_told = self._candidate.pulse.down
+        """True once each time the candidate goes down, as of the last observation."""
+        news = self._pulse.down and not self._down_told
+        self._down_told = self._pulse.down
         return news
 
     def _down_unseen(self) -> bool:
-        down = self._candidate.pulse.down
+        down = self._prober.candidate.pulse.down
         self._down_told = self._down_told and down
         return down and not self._down_told
 
@@ -163,28 +156,30 @@ class Watch:
             self._ports.clock.sleep(_TICK)
 
     def _observation(self, elapsed: float, scraped: _Scraped, look: int | None) -> Observation:
+        ours, theirs = self._prober.take()
+        self._pulse = ours.pulse
         return Observation(
             elapsed=round(elapsed, 3),
-            candidate=self._arm(self._candidate, self._plan.candidate, scraped.candidate),
-            baseline=self._arm(self._baseline, self._old, scraped.baseline)
-            if self._baseline and self._old
+            candidate=self._arm(ours, self._plan.candidate, scraped.candidate),
+            baseline=self._arm(theirs, self._old, scraped.baseline)
+            if theirs and self._old
             else None,
             host=self._ports.host.seen() if look is not None else None,
             look=look,
         )
 
-    def _arm(self, prober: Prober, release: Release, scraped: ArmScraped) -> ArmSeen:
-        well, ok, failed = prober.take()
+    def _arm(self, probed: Probed, release: Release, scraped: ArmScraped) -> ArmSeen:
         replicas = self._ports.target.replicas(release)
         return ArmSeen(
-            healthy=well,
-            probes_ok=ok,
-            probes_failed=failed,
+            healthy=probed.healthy,
+            probes_ok=probed.ok,
+            probes_failed=probed.failed,
             replicas_alive=sum(replica.alive for replica in replicas),
             restarts=sum(replica.restarts for replica in replicas),
             readings=scraped.readings,
             proxy=scraped.proxy,
             problems=scraped.problems,
+            serving=probed.serving,
         )
 
     def _scrape_loop(self) -> None:
