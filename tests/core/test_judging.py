@@ -7,13 +7,14 @@ import pytest
 
 from guarded_rollout.core.actions import Judge, Watch, next_action
 from guarded_rollout.core.canonical import canonical
+from guarded_rollout.core.decision import SHARED_SECONDS
 from guarded_rollout.core.evidence import evidence, start
 from guarded_rollout.core.evidence_process import ROBUST
 from guarded_rollout.core.facts import Fact, Judged, Observed, PauseAsked, decode, encode
 from guarded_rollout.core.gates import Answer, CustomGate, CustomKind, DurationGate, Verdict
 from guarded_rollout.core.judging import watches
 from guarded_rollout.core.plan import Plan, Step, Way
-from guarded_rollout.core.rollout import SHARED_SECONDS, advance, verdicts
+from guarded_rollout.core.rollout import advance, verdicts
 from guarded_rollout.core.schedule import Schedule
 from guarded_rollout.core.series import ArmSeen, Histogram, Observation, ProxyReading, Reading
 from guarded_rollout.core.spec import AtTheEnd, Stage, WatchPolicy

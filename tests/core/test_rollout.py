@@ -34,7 +34,6 @@ from guarded_rollout.core.plan import Kind, Plan, Situation, Step, Way, Wish, ma
 from guarded_rollout.core.problems import NotPossible, Why
 from guarded_rollout.core.rollout import (
     ATTEMPTS,
-    TABLE,
     ImpossibleFact,
     advance,
     replay,
@@ -42,6 +41,7 @@ from guarded_rollout.core.rollout import (
 )
 from guarded_rollout.core.spec import EVERYBODY, AtTheEnd, Stage, WatchPolicy
 from guarded_rollout.core.state import ENDINGS, Hold, Phase, State, exit_code
+from guarded_rollout.core.transitions import TABLE
 from guarded_rollout.core.ways import way_back, ways_of
 from guarded_rollout.testing import examples
 

@@ -22,7 +22,7 @@ import pytest
 from crash_points import Place
 from crash_stories import STORIES
 
-from guarded_rollout.core.rollout import TABLE
+from guarded_rollout.core.transitions import TABLE
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.problems import Busy, Problem
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.engine.serving import ensure_serving, serves
-from guarded_rollout.engine.situation import plan_of, read_situation
+from guarded_rollout.engine.situation import read_situation, recorded_plan
 from guarded_rollout.ports import Journal, Known, Ports
 
 ROUND_SECONDS = 1.0
@@ -155,7 +155,7 @@ class Caretaker:
         wanted = self._wanted.get(environment)
         if wanted is None or wanted.newest != newest:
             serving = read_situation(journal, environment).serving
-            wanted = _Wanted(newest, plan_of(journal, newest).spec, serving)
+            wanted = _Wanted(newest, recorded_plan(journal, newest).spec, serving)
             self._wanted[environment] = wanted
         if wanted.serving is None:
             return

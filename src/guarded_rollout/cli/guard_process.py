@@ -21,7 +21,7 @@ from guarded_rollout.engine.agent import drive
 from guarded_rollout.engine.outbox import Outbox
 from guarded_rollout.engine.papers import Paperwork
 from guarded_rollout.engine.record import Log
-from guarded_rollout.engine.situation import plan_of
+from guarded_rollout.engine.situation import recorded_plan
 from guarded_rollout.ports import Away, Journal, Known, Ports
 
 TURN_SECONDS = 1.0
@@ -41,7 +41,7 @@ def guard(args: argparse.Namespace) -> int:
     expect_here(places, looking, known.environment)
     journal = open_journal(places, patient=True)
     places.make_run(known.environment)
-    ports = open_ports(places, plan_of(journal, known).spec, journal)
+    ports = open_ports(places, recorded_plan(journal, known).spec, journal)
     halt = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: halt.set())

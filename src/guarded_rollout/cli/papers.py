@@ -20,7 +20,7 @@ from guarded_rollout.core.tuning import Tuning, tuning_page, watched_in
 from guarded_rollout.engine.incidents import keep_incident, read_incident, utc
 from guarded_rollout.engine.outbox import tell_tracker
 from guarded_rollout.engine.papers import account_of, deployment_report
-from guarded_rollout.engine.situation import plan_of
+from guarded_rollout.engine.situation import recorded_plan
 from guarded_rollout.engine.watched_rollouts import healthy
 from guarded_rollout.notify.ledger import Status
 from guarded_rollout.ports import Journal, Known
@@ -37,7 +37,7 @@ def incident(args: argparse.Namespace) -> int:
     check_environment(args, places, journal)
     known = _newest_incident(journal, args.env, args.rollout)
     files = refresh(places, journal, known)
-    ports = open_ports(places, plan_of(journal, known).spec, journal)
+    ports = open_ports(places, recorded_plan(journal, known).spec, journal)
     told = tell_tracker(ports, known.rollout) if args.issue else None
     screen.lines(visible(ports.papers.written(files[0]) or "").splitlines())
     for file in files:
@@ -54,7 +54,7 @@ def refresh(places: Places, journal: Journal, known: Known) -> tuple[str, ...]:
     first = journal.entries(known.rollout)[0].fact
     machine = first.machine if isinstance(first, Started) else ""
     here = not (places.journal.shared and elsewhere(places.journal, machine))
-    ports = open_ports(places, plan_of(journal, known).spec, journal)
+    ports = open_ports(places, recorded_plan(journal, known).spec, journal)
     return keep_incident(ports, known.rollout, logs=here)
 
 

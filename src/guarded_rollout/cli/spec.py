@@ -11,7 +11,7 @@ from guarded_rollout.core.plan import Kind
 from guarded_rollout.core.problems import BadInput
 from guarded_rollout.core.spec import Spec
 from guarded_rollout.core.state import Phase
-from guarded_rollout.engine.situation import plan_of
+from guarded_rollout.engine.situation import recorded_plan
 from guarded_rollout.ports import Journal, Known
 
 
@@ -42,7 +42,7 @@ def spec_or_frozen(
             raise
         screen.line(f"warning: {problem.why.what}")
         screen.line(f"  -> goes on with the configuration that {known.rollout} was begun with")
-        return plan_of(journal, known).spec
+        return recorded_plan(journal, known).spec
 
 
 def check_environment(args: argparse.Namespace, places: Places, journal: Journal) -> None:

@@ -25,18 +25,19 @@ from guarded_rollout.core.facts import (
     ResumeAsked,
     RollbackAsked,
 )
+from guarded_rollout.core.moves import way_of
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
 from guarded_rollout.core.problems import BadInput, NotPossible, Problem
 from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup
-from guarded_rollout.core.rollout import ImpossibleFact, advance, replay, way_of
+from guarded_rollout.core.rollout import ImpossibleFact, advance, replay
 from guarded_rollout.core.spec import Release, Spec
 from guarded_rollout.core.state import Phase, State, backup_of
 from guarded_rollout.engine.restoring import since
 from guarded_rollout.engine.situation import (
     backup_to_restore,
-    plan_of,
     read_situation,
+    recorded_plan,
     state_of,
 )
 from guarded_rollout.ports import Behind, Journal, Known, Ports
@@ -69,7 +70,7 @@ def rollback(args: argparse.Namespace) -> int:
 
 def _undo_live(args: argparse.Namespace, places: Places, journal: Journal, active: Known) -> int:
     state = state_of(journal, active)
-    spec = plan_of(journal, active).spec
+    spec = recorded_plan(journal, active).spec
     _verify_named_backup(args, places, spec, journal)
     _check_live_way(args, active, state)
     doing = f"roll back {active.kind} {active.rollout}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from guarded_rollout.core.plan import Step
 from guarded_rollout.core.schedule import next_look
-from guarded_rollout.core.state import Phase, State
+from guarded_rollout.core.state import Phase, State, plan_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ def next_action(state: State) -> Action:
 
 def _due(state: State) -> float:
     """After the window (extended, or held) the calm cadence goes on."""
-    assert state.plan is not None, "every phase but NEW has a plan"
-    schedule = state.plan.spec.environment.watch.schedule
+    schedule = plan_of(state).spec.environment.watch.schedule
     due = next_look(schedule, state.elapsed)
     if due is not None:
         return due

@@ -31,7 +31,7 @@ from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.rollout import advance
 from guarded_rollout.core.series import Observation
 from guarded_rollout.core.spec import EVERYBODY
-from guarded_rollout.core.state import Phase, State
+from guarded_rollout.core.state import Phase, State, plan_of
 
 ESCALATIONS = (15 * 60.0, 30 * 60.0, 60 * 60.0)
 """Seconds after which an incident that nobody acknowledged is told again."""
@@ -239,8 +239,7 @@ def _breach(state: State) -> str:
 
 
 def _notice(story: Story, number: int, at: float, kind: str, message: str) -> Notice:
-    plan = story.state.plan
-    assert plan is not None, "a rollout has a plan from its first fact on"
+    plan = plan_of(story.state)
     ended = story.state.ended
     return Notice(
         type=kind,

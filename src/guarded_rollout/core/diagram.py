@@ -1,7 +1,7 @@
 """The transition table as a picture and as a table, for docs/reference/states.md."""
 
-from guarded_rollout.core.rollout import TABLE
 from guarded_rollout.core.state import ENDINGS, Phase
+from guarded_rollout.core.transitions import TABLE
 
 
 def mermaid() -> str:

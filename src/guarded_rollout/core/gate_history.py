@@ -15,7 +15,7 @@ from guarded_rollout.core.rollout import advance, verdicts
 from guarded_rollout.core.schedule import next_look
 from guarded_rollout.core.series import Observation, Series
 from guarded_rollout.core.spec import WatchPolicy
-from guarded_rollout.core.state import State
+from guarded_rollout.core.state import State, plan_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ def otherwise(facts: Iterable[Fact], gates: Gates, watch: WatchPolicy) -> Otherw
         state = advance(state, fact)
         if isinstance(fact, Observed):
             seen.append((fact.seen, state.stage))
-    assert state.plan is not None, "a rollout has a plan from its first fact on"
-    environment = replace(state.plan.spec.environment, gates=gates, watch=watch)
-    plan = replace(state.plan, spec=replace(state.plan.spec, environment=environment))
+    plan = plan_of(state)
+    environment = replace(plan.spec.environment, gates=gates, watch=watch)
+    plan = replace(plan, spec=replace(plan.spec, environment=environment))
     return judged_anew(plan, seen, state.weighed.noise)
 
 

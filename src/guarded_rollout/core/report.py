@@ -27,6 +27,7 @@ from guarded_rollout.core.state import (
     State,
     exit_code,
     missing_copies,
+    plan_of,
 )
 from guarded_rollout.core.ways import automatic, way_back
 
@@ -141,8 +142,7 @@ def _gate_lines(plan: Plan) -> list[str]:
 
 def ending_lines(state: State, rollout: str) -> list[str]:
     """How it stands at the end, and what to do next."""
-    plan = state.plan
-    assert plan is not None, "a rollout has a plan from its first fact on"
+    plan = plan_of(state)
     environment = plan.spec.environment.name
     name = plan.candidate.name
     left = [f"  left over: {text}" for text in state.leftovers]
@@ -189,8 +189,7 @@ def ending_of(state: State) -> Phase:
 def report(rollout: str, at: Sequence[float], facts: Sequence[Fact]) -> dict[str, Any]:
     """The rollout as one JSON document. `at`: Unix seconds of each fact. Redacted."""
     state = replay(facts)
-    plan = state.plan
-    assert plan is not None, "a rollout has a plan from its first fact on"
+    plan = plan_of(state)
     begun = next(fact for fact in facts if isinstance(fact, Started))
     judged = [
         {"at": when, **msgspec.to_builtins(fact)}

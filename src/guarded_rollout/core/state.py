@@ -96,6 +96,12 @@ def missing_copies(state: State) -> tuple[str, ...]:
     return tuple(copy["place"] for copy in copies if copy["required"] and not copy["copied"])
 
 
+def plan_of(state: State) -> Plan:
+    """The plan that it was started with."""
+    assert state.plan is not None, "a rollout has a plan from its first fact on"
+    return state.plan
+
+
 def backup_of(state: State) -> str | None:
     """The backup that this rollout would put back: a file, relative to the root."""
     if state.plan is not None and state.plan.kind is Kind.ROLLBACK:

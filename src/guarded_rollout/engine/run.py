@@ -20,10 +20,9 @@ from guarded_rollout.core.facts import (
     StepDone,
     StepFailed,
 )
-from guarded_rollout.core.plan import Plan
 from guarded_rollout.core.problems import Interrupted
 from guarded_rollout.core.rollout import advance, verdicts
-from guarded_rollout.core.state import Phase, State
+from guarded_rollout.core.state import Phase, State, plan_of
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.papers import write_papers
 from guarded_rollout.engine.perform import perform
@@ -134,13 +133,9 @@ class Controller:
                 assert_never(action)
         return True
 
-    def _plan(self) -> Plan:
-        assert self._state.plan is not None, "a rollout has a plan from its first fact on"
-        return self._state.plan
-
     def _look(self, until: float) -> None:
         if self._watch is None:
-            self._watch = Watch(self._plan(), self._ports)
+            self._watch = Watch(plan_of(self._state), self._ports)
             self._watch.start()
         seen = self._watch.observe(self._state.elapsed, until, self._state.looks, self._wake)
         if seen is None:
@@ -178,14 +173,14 @@ class Controller:
             return
         order = Order(
             step=action.step,
-            plan=self._plan(),
+            plan=plan_of(self._state),
             rollout=self._rollout,
             by=self._by,
             fence=self._lease.fence,
             since=self._began[action.step],
             look_first=action.look_first,
             outcomes=self._state.outcomes,
-            percent=self._plan().stages[self._state.stage].percent,
+            percent=plan_of(self._state).stages[self._state.stage].percent,
         )
         told = Told(self._say)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="step") as pool:

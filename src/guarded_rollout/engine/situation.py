@@ -4,12 +4,12 @@ from guarded_rollout.core.facts import Started
 from guarded_rollout.core.plan import Kind, Plan, Situation, Step, Way
 from guarded_rollout.core.rollout import replay
 from guarded_rollout.core.spec import Release
-from guarded_rollout.core.state import Phase, State, backup_of
+from guarded_rollout.core.state import Phase, State, backup_of, plan_of
 from guarded_rollout.core.ways import proven
 from guarded_rollout.ports import Journal, Known
 
 
-def plan_of(journal: Journal, known: Known) -> Plan:
+def recorded_plan(journal: Journal, known: Known) -> Plan:
     """The plan a rollout was started with."""
     first = journal.entries(known.rollout)[0].fact
     assert isinstance(first, Started), "the first fact of a rollout is its start"
@@ -33,7 +33,7 @@ def releases_in_use(journal: Journal) -> frozenset[Release]:
         used |= {situation.serving, situation.previous}
     for known in everything:
         if known.ended is None:
-            plan = plan_of(journal, known)
+            plan = recorded_plan(journal, known)
             used |= {plan.candidate, plan.baseline}
     return frozenset(release for release in used if release is not None)
 
@@ -57,20 +57,19 @@ def read_situation(journal: Journal, environment: str, schema: str | None = None
             Kind.MONITOR,
         }
         if moved_on:
-            plan = plan_of(journal, known)
+            plan = recorded_plan(journal, known)
             serving = serving or plan.candidate
             if plan.baseline != serving:
                 ways = _ways(state_of(journal, known), schema)
                 return Situation(serving, plan.baseline, schema, ways, plan.schema_before)
         if went_back:
-            return Situation(serving or plan_of(journal, known).baseline, None, schema)
+            return Situation(serving or recorded_plan(journal, known).baseline, None, schema)
     return Situation(serving, None, schema)
 
 
 def _ways(state: State, schema: str | None) -> tuple[Way, ...]:
     """What the deploy has proven. A schema that moved on since has no proven way down."""
-    assert state.plan is not None, "a rollout has a plan from its first fact on"
-    ways = proven(state.plan, state.begun, state.outcomes)
+    ways = proven(plan_of(state), state.begun, state.outcomes)
     went_to = state.outcomes.get(Step.REHEARSE, {}).get("to")
     return tuple(way for way in ways if way is not Way.DOWN or went_to == schema)
 
