@@ -118,10 +118,10 @@ def test_a_locked_database_does_not_hold_up_the_way_back(project, locked_databas
 
 def test_a_live_rollout_that_has_just_ended_is_taken_back_as_what_serves(project, monkeypatch):
     """Between the look and the word it was promoted: the word still counts."""
-    from guarded_rollout.cli import steering
+    from guarded_rollout.cli import rolling_back
 
     rollout = project.begin()
-    look = steering.open_journal
+    look = rolling_back.open_journal
 
     def promoted_meanwhile(places, *, look_only=False):
         journal = look(places, look_only=look_only)
@@ -129,9 +129,11 @@ def test_a_live_rollout_that_has_just_ended_is_taken_back_as_what_serves(project
             project.promote(rollout)
         return journal
 
-    monkeypatch.setattr(steering, "open_journal", promoted_meanwhile)
+    monkeypatch.setattr(rolling_back, "open_journal", promoted_meanwhile)
     begun = []
-    monkeypatch.setattr(steering, "begin_and_follow", lambda *words: begun.append(words[-1]) or 0)
+    monkeypatch.setattr(
+        rolling_back, "begin_and_follow", lambda *words: begun.append(words[-1]) or 0
+    )
     answer = project.run("rollback", "--env", "production")
     assert answer.code == 0, answer
     assert f"{rollout} has just ended" in answer.out

@@ -11,7 +11,7 @@ import sys
 import pytest
 from site_of_ours import ENVIRONMENT, Site, began, since_start
 
-from guarded_rollout.cli.steering import ask
+from guarded_rollout.cli.asking import ask
 from guarded_rollout.cli.wiring import Places, open_journal
 from guarded_rollout.core.facts import RollbackAsked
 

@@ -77,7 +77,7 @@ def add_steering(commands: Commands) -> None:
     rollback = command(
         commands,
         "rollback",
-        "steering:rollback",
+        "rolling_back:rollback",
         "put the old version back by the safest way that was proven, then 3 consecutive OK, then "
         "smoke checks; works without a guard and with a broken configuration",
         "  rollout rollback --env production --reason 'customers see errors' --force\n"
@@ -116,7 +116,7 @@ def add_steering(commands: Commands) -> None:
     abort = command(
         commands,
         "abort",
-        "steering:rollback",
+        "rolling_back:rollback",
         "the same as rollback: a live rollout goes back",
         "  rollout abort --env production --reason 'wrong version'",
     )

@@ -1,0 +1,63 @@
+"""What a person asks for becomes a fact, if it can happen now."""
+
+from collections.abc import Mapping
+
+from guarded_rollout.cli.guard import find
+from guarded_rollout.core.facts import (
+    AFTERWARDS,
+    Acknowledged,
+    Fact,
+    PauseAsked,
+    PromoteAsked,
+    ResumeAsked,
+    RollbackAsked,
+)
+from guarded_rollout.core.problems import NotPossible
+from guarded_rollout.core.rollout import ImpossibleFact, advance, replay
+from guarded_rollout.ports import Behind, Journal, Known
+
+
+class Ended(NotPossible):
+    """The rollout came to its end before it could be asked for anything."""
+
+
+_WORDS: Mapping[type[Fact], str] = {
+    RollbackAsked: "rolled back",
+    PromoteAsked: "promoted",
+    PauseAsked: "paused",
+    ResumeAsked: "resumed",
+    Acknowledged: "acknowledged",
+}
+
+
+def ask(journal: Journal, known: Known, fact: Fact) -> int:
+    """Append what a person asks for or says, if it can happen now. Returns the entry's number.
+
+    Raises Ended when it is over, NotPossible when this cannot be asked for now.
+    """
+    word = _WORDS[type(fact)]
+    while True:
+        entries = journal.entries(known.rollout)
+        state = replay(entry.fact for entry in entries)
+        if state.ended and type(fact) not in AFTERWARDS:
+            raise Ended(
+                f"{known.rollout} cannot be {word}: it has ended, {state.phase}",
+                f"see it: rollout status --env {known.environment}",
+            )
+        try:
+            after = advance(state, fact)
+        except ImpossibleFact as error:
+            raise NotPossible(
+                f"{known.rollout} cannot be {word} while it is {state.phase}",
+                f"see it: rollout watch --env {known.environment}",
+            ) from error
+        # Before its first step a rollback is the end of it, and there is no guard to write that.
+        ended = str(after.phase) if after.ended and not state.ended else None
+        try:
+            last = entries[-1].seq
+            return journal.append(None, known.rollout, fact, after=last, ended=ended).seq
+        except Behind:
+            continue
+        except NotPossible:
+            if find(journal, known.environment, known.rollout) == known:
+                raise
