@@ -34,10 +34,15 @@ def turn(lock: Path, clock: Clock, seconds: float) -> Iterator[int]:
 
 def _take(lock: Path) -> int | None:
     """The descriptor of the locked file, or None. Its folder may be deleted while we wait."""
-    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
+        return None
+    except FileExistsError:
+        # It was there, and was deleted before anybody could see that it is a folder.
+        if os.path.lexists(lock.parent) and not lock.parent.is_dir():
+            raise
         return None
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
