@@ -5,16 +5,14 @@ Every request has its own connection: a probe must not be judged by how an older
 
 import contextlib
 import http.client
-import math
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from guarded_rollout.adapters.prometheus_text import Garbled, Sample, read_samples
-from guarded_rollout.core.gates import CustomGate, CustomKind
-from guarded_rollout.core.series import Histogram, Reading
+from guarded_rollout.adapters.prometheus_text import Garbled
+from guarded_rollout.adapters.service_metrics import read
+from guarded_rollout.core.series import Reading
 from guarded_rollout.core.spec import Check, MetricNames
 from guarded_rollout.ports import Address, Answered, Clock
 
@@ -64,7 +62,7 @@ class HttpWeb:
         if answered.status != 200:
             return f"{path} answered {answered.status}"
         try:
-            return _reading(answered.body.decode("utf-8"), names, instance)
+            return read(answered.body.decode("utf-8"), names, instance)
         except UnicodeDecodeError:
             return f"{path}: the metrics are not UTF-8"
         except Garbled as garbled:
@@ -202,116 +200,3 @@ class _Connection(http.client.HTTPConnection):
         except BlockingIOError:
             return False
         return True
-
-
-def _reading(text: str, names: MetricNames, instance: str) -> Reading:
-    buckets = _buckets(names.duration_histogram)
-    custom = {
-        _buckets(gate.metric) if gate.kind is CustomKind.QUANTILE else gate.metric
-        for gate in names.custom
-    }
-    found = read_samples(
-        text,
-        {names.failures_counter, names.duration_histogram, buckets, names.queue_gauge}
-        | {names.queue_arrivals, names.queue_departures}
-        | custom,
-    )
-    if names.duration_histogram in found:  # declared under its own name, counted under another
-        found.setdefault(buckets, [])
-    missing = [
-        name
-        for name, key in (
-            (names.failures_counter, names.failures_counter),
-            (names.duration_histogram, buckets),
-            (names.queue_gauge, names.queue_gauge),
-        )
-        if key not in found
-    ]
-    if missing:
-        raise Garbled(f"missing: {', '.join(missing)}")
-    label, _, bad = names.failures_label.partition("=")
-    counted = found[names.failures_counter]
-    failed = [sample for sample in counted if sample.labels.get(label) == bad.strip('"')]
-    queue = found[names.queue_gauge]
-    return Reading(
-        instance=instance,
-        bad=_sum(names.failures_counter, failed),
-        total=_sum(names.failures_counter, counted),
-        durations=_histogram(names.duration_histogram, found[buckets]),
-        queue=_sum(names.queue_gauge, queue) if queue else None,
-        custom={
-            gate.name: own
-            for gate in names.custom
-            if (own := _custom(gate, found, instance)) is not None
-        },
-        arrived=_counter(names.queue_arrivals, found),
-        left=_counter(names.queue_departures, found),
-    )
-
-
-def _counter(name: str, found: Mapping[str, list[Sample]]) -> float | None:
-    """None where the release does not have it."""
-    return _sum(name, found[name]) if found.get(name) else None
-
-
-def _custom(gate: CustomGate, found: Mapping[str, list[Sample]], instance: str) -> Reading | None:
-    """None where the release does not have the metric: the gate says so, the others go on."""
-    if gate.kind is CustomKind.QUANTILE:
-        buckets = found.get(_buckets(gate.metric))
-        if not buckets:
-            return None
-        return Reading(instance, durations=_histogram(gate.metric, buckets))
-    samples = found.get(gate.metric)
-    if samples is None:
-        return None
-    if gate.kind is CustomKind.LEVEL:
-        # A level may be below zero.
-        return Reading(instance, queue=math.fsum(it.value for it in samples)) if samples else None
-    if gate.kind is CustomKind.EVENT:
-        return Reading(instance, bad=_sum(gate.metric, samples))
-    label, _, bad = gate.label.partition("=")
-    failed = [sample for sample in samples if sample.labels.get(label) == bad]
-    return Reading(instance, bad=_sum(gate.metric, failed), total=_sum(gate.metric, samples))
-
-
-def _buckets(histogram: str) -> str:
-    return f"{histogram}_bucket"
-
-
-def _sum(name: str, samples: list[Sample]) -> float:
-    total = sum(sample.value for sample in samples)
-    if not math.isfinite(total):
-        raise Garbled(f"{name} is not a number")
-    if any(sample.value < 0 for sample in samples):
-        raise Garbled(f"{name} is negative")
-    return float(total)
-
-
-def _histogram(name: str, samples: list[Sample]) -> Histogram | None:
-    """The buckets, summed over the label sets; None while nothing was counted."""
-    series: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
-    for sample in samples:
-        others = tuple(sorted(item for item in sample.labels.items() if item[0] != "le"))
-        series.setdefault(others, {})[_bound(name, sample)] = sample.value
-    if not series:
-        return None
-    bounds = {tuple(sorted(buckets)) for buckets in series.values()}
-    if len(bounds) != 1:
-        raise Garbled(f"the buckets of {name} differ between its label sets")
-    edges = bounds.pop()
-    if edges[-1] != math.inf:
-        raise Garbled(f'{name} has no bucket le="+Inf"')
-    sums = tuple(sum(buckets[edge] for buckets in series.values()) for edge in edges)
-    if not all(math.isfinite(count) for count in sums) or list(sums) != sorted(sums):
-        raise Garbled(f"the buckets of {name} are not cumulative")
-    return Histogram(edges[:-1], sums)
-
-
-def _bound(name: str, sample: Sample) -> float:
-    try:
-        bound = float(sample.labels["le"])
-    except (KeyError, ValueError):
-        bound = math.nan
-    if math.isnan(bound):
-        raise Garbled(f"a bucket of {name} has no bound le")
-    return bound
