@@ -41,6 +41,7 @@ def test_these_are_the_commands():
         ("backup", "prune"),
         ("backup", "reapply"),
         ("deploy",),
+        ("down",),
         ("guard",),
         ("migrate",),
         ("monitor",),

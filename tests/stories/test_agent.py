@@ -1,6 +1,7 @@
 """`rollout agent` beside a real service: guards that die, a reboot, a hung agent, an upgrade."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -129,4 +130,29 @@ def test_an_upgrade_in_mid_rollout_leaves_the_guard_and_the_next_one_is_newer(
         assert runs(site.guard_pid(), newer)
         take_back(site)
     assert site.serving() == "1.0.0"
+    assert site.rollout("audit", "verify").returncode == 0
+
+
+def running(site):
+    """What of the service there is."""
+    return [line for line in site.processes().values() if " agent " not in line]
+
+
+def test_what_was_taken_down_stays_down_until_somebody_brings_it_back(site):
+    """The agent does not start it; a rollback does, and its data are there."""
+    kept = sorted(file.name for file in (site.root / "data" / "production").iterdir())
+    with site.agent():
+        done = site.rollout("down", "--env", "production", "--reason", "tidying up", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["phase"] == "done"
+        site.until(lambda: not running(site))
+        for _ in range(20):
+            assert site.status()["serving"] is None
+            assert not running(site)
+        again = site.rollout("down", "--env", "production", "--reason", "twice")
+        assert again.returncode == 1
+        assert "nothing is deployed in production" in again.stderr
+        take_back(site)
+        assert site.serving() == "1.0.0"
+    assert kept == sorted(file.name for file in (site.root / "data" / "production").iterdir())
     assert site.rollout("audit", "verify").returncode == 0

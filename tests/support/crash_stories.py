@@ -247,6 +247,18 @@ STORIES = {
     "rollback by the backup": Story(
         BACK, Kind.ROLLBACK, before="good", way=Way.RESTORE, harm=late_rows
     ),
+    "taken down": Story(DONE, Kind.DOWN, before="good"),
+    "taking it down fails": Story(
+        BACK, Kind.DOWN, before="good", failing=(Failing(f"stop {NEW}"),)
+    ),
+    "called off while it is taken down": Story(
+        BACK,
+        Kind.DOWN,
+        before="good",
+        turns=(back("no", runs(Step.TAKE_DOWN)),),
+        spared=("route", "stop", "start"),
+    ),
+    "again after it was taken down": Story(BACK, Kind.ROLLBACK, before="taken down"),
     # Bad releases.
     "preflight fails": Story(
         REFUSED,

@@ -1,8 +1,11 @@
-"""What a person asks for becomes a fact, if it can happen now."""
+"""What a person asks for: meant so, and written down as a fact if it can happen now."""
 
+import argparse
+import sys
 from collections.abc import Mapping
 
 from guarded_rollout.cli.guard import find
+from guarded_rollout.cli.screen import tell
 from guarded_rollout.core.facts import (
     AFTERWARDS,
     Acknowledged,
@@ -61,3 +64,12 @@ def ask(journal: Journal, known: Known, fact: Fact) -> int:
         except NotPossible:
             if find(journal, known.environment, known.rollout) == known:
                 raise
+
+
+def confirm(args: argparse.Namespace, what: str) -> None:
+    """At a terminal the environment's name is typed first. Raises NotPossible otherwise."""
+    if args.force or sys.stdin is None or not sys.stdin.isatty():
+        return
+    tell(f"{what}? type the environment's name to go on:")
+    if sys.stdin.readline().strip() != args.env:
+        raise NotPossible("not confirmed, nothing was changed", "--force skips this question")

@@ -44,6 +44,8 @@ def status(args: argparse.Namespace) -> int:
         screen.line("            replicas, traffic and backups; the journal is the same")
     screen.line(f"  serving   {situation.serving.name if situation.serving else 'nothing'}")
     screen.line(f"  previous  {situation.previous.name if situation.previous else 'none'}")
+    if situation.serving is None and situation.previous is not None:
+        screen.line(f"  down      again: rollout rollback --env {args.env} --reason WHY")
     to = routed.to.release if routed and routed.to else "nobody"
     warm = f", {routed.standby.release} warm" if routed and routed.standby else ""
     screen.line(

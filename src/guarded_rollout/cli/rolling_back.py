@@ -2,15 +2,14 @@
 
 import argparse
 import contextlib
-import sys
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.asking import Ended, ask
+from guarded_rollout.cli.asking import Ended, ask, confirm
 from guarded_rollout.cli.guard import ensure_guard
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
-from guarded_rollout.cli.screen import OnScreen, tell
+from guarded_rollout.cli.screen import OnScreen
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.changes import counted
@@ -73,7 +72,7 @@ def _undo_live(args: argparse.Namespace, places: Places, journal: Journal, activ
         args.screen.line("dry run: nothing was changed")
         args.screen.document({"dry_run": True, **document})
         return 0
-    _confirm(args, doing)
+    confirm(args, doing)
     journal = open_journal(places)
     fact = RollbackAsked(user(), args.reason, _way(args), args.give_up_rows)
     after = ask(journal, active, fact)
@@ -137,7 +136,8 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     backup = _verify_named_backup(args, places, spec, journal)
     ports = open_ports(places, spec, journal)
     situation = read_situation(journal, args.env, _schema_if_it_says(args, ports))
-    serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
+    nobody = Release(spec.service.name, "none", "0" * 64)
+    serving = situation.serving or situation.previous or nobody
     lost: dict[str, dict[str, int]] = {}
     if args.restore_data:
         backup = backup or _newest_to_restore(args, ports, journal)
@@ -151,7 +151,8 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
         screen.line("dry run: nothing was changed")
         screen.document({"dry_run": True, "lost": lost, **plan_document(plan)})
         return 0
-    _confirm(args, f"take {serving.name} out of {args.env}")
+    deed = f"take {serving.name} out of" if situation.serving else f"bring {serving.name} back to"
+    confirm(args, f"{deed} {args.env}")
     journal = open_journal(places)
     _stop_backups(args, journal)
     return begin_and_follow(args, places, journal, plan)
@@ -202,11 +203,3 @@ def _stop_backups(args: argparse.Namespace, journal: Journal) -> None:
             with contextlib.suppress(NotPossible):
                 ask(journal, known, RollbackAsked(user(), f"a rollback goes first: {args.reason}"))
                 args.screen.line(f"{known.rollout} is asked to stop: a rollback goes first")
-
-
-def _confirm(args: argparse.Namespace, what: str) -> None:
-    if args.force or sys.stdin is None or not sys.stdin.isatty():
-        return
-    tell(f"{what}? type the environment's name to go on:")
-    if sys.stdin.readline().strip() != args.env:
-        raise NotPossible("not confirmed, nothing was changed", "--force skips this question")

@@ -126,6 +126,20 @@ def add_steering(commands: Commands) -> None:
     dry_run(abort)
     detach(abort)
 
+    down = command(
+        commands,
+        "down",
+        "taking_down:down",
+        "stop what serves, proxy and all, once its requests are answered; its data stay, and "
+        "rollback brings it back",
+        "  rollout down --env development --reason 'tried it'\n"
+        "  rollout rollback --env development --reason 'again'",
+    )
+    reason(down, default=None)
+    down.add_argument("--force", action="store_true", help="skip the question, nothing else")
+    dry_run(down)
+    detach(down)
+
     promote = command(
         commands,
         "promote",

@@ -36,7 +36,7 @@ def deployment_page(account: Account, utc: Utc) -> str:
         "",
         *step_lines(account, utc),
     ]
-    if plan.kind is not Kind.MONITOR:
+    if plan.kind not in {Kind.MONITOR, Kind.DOWN}:
         lines += ["## The migration", "", *statement_lines(account.statements)]
         lines += backup_lines(account)
     if len(account.shares) > 1 or len(plan.stages) > 1:

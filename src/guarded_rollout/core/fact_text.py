@@ -43,6 +43,7 @@ STEP_TEXT = {
     Step.RETIRE: "drain and stop the old version",
     Step.PRUNE: "remove expired backups and releases that no environment uses",
     Step.CLOSE: "take all traffic away and stop both releases: users get 503",
+    Step.TAKE_DOWN: "take all traffic away, stop every replica and the proxy",
     Step.SET_ASIDE: "write the rows since the backup into a file, and a safety snapshot",
     Step.RESTORE: "put the backup in the database's place",
     Step.UNMIGRATE: "migrate the schema down",
@@ -126,7 +127,7 @@ def _outcome_text(  # noqa: C901, PLR0911 - one per step
             return f": ways back: {', '.join(outcome['ways'])}"
         case Step.RESTORE:
             return f": {outcome['file']}, {sum(outcome['rows'].values())} rows"
-        case Step.CLOSE:
+        case Step.CLOSE | Step.TAKE_DOWN:
             return f": stopped {', '.join(outcome['stopped']) or 'nothing, nothing ran'}"
         case Step.MIGRATE | Step.UNMIGRATE:
             moved = f"{outcome['from']} -> {outcome['to']}" if outcome["moved"] else "nothing to do"

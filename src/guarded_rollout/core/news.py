@@ -8,7 +8,7 @@ from guarded_rollout.core.report import ending_lines
 from guarded_rollout.core.spec import EVERYBODY
 from guarded_rollout.core.state import Phase, State
 
-TOLD = frozenset({Kind.DEPLOY, Kind.MONITOR, Kind.ROLLBACK, Kind.MIGRATE})
+TOLD = frozenset({Kind.DEPLOY, Kind.MONITOR, Kind.ROLLBACK, Kind.MIGRATE, Kind.DOWN})
 """The others change nothing that anybody waits for."""
 
 Said = tuple[str, str]
@@ -39,10 +39,14 @@ def _started(plan: Plan) -> Said:
     old = plan.baseline.name if plan.baseline else "nothing"
     new = plan.candidate.name
     match plan.kind:
+        case Kind.ROLLBACK if plan.candidate == plan.baseline:
+            return "rollback-start", f"{new} comes again."
         case Kind.ROLLBACK:
             return "rollback-start", f"{new} is taken back, {old} comes again."
         case Kind.MONITOR:
             return "watch", f"{new} is watched."
+        case Kind.DOWN:
+            return "info", f"{new} is taken down: nothing will serve {name}."
         case Kind.MIGRATE:
             return "deploy-start", f"The schema of {name} is migrated for {new}."
         case _:
@@ -73,6 +77,8 @@ def _moved(before: State, plan: Plan, after: State) -> list[Said]:  # noqa: PLR0
             return [("deploy-failure", f"Refused, and nothing was changed: {after.reason}.")]
         case Phase.DONE if plan.kind is Kind.MONITOR:
             return [("window-complete", f"{name} stays: {after.reason}.")]
+        case Phase.DONE if plan.kind is Kind.DOWN:
+            return [("info", f"{ending_lines(after, '')[0].capitalize()}.")]
         case Phase.DONE:
             why = f" {after.reason[:1].upper()}{after.reason[1:]}." if after.reason else ""
             return [("deploy-success", f"{ending_lines(after, '')[0]}.{why}")]

@@ -26,6 +26,7 @@ class Step(StrEnum):
     RETIRE = "retire"
     PRUNE = "prune"
     CLOSE = "close"
+    TAKE_DOWN = "take-down"
     SET_ASIDE = "set-aside"
     RESTORE = "restore"
     UNMIGRATE = "unmigrate"
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     MIGRATE = "migrate"
     REHEARSE = "rehearse"
     BACKUP = "backup"
+    DOWN = "down"
 
 
 class Way(StrEnum):
@@ -66,6 +68,7 @@ class Situation:
     """What is there now, and how it came to be.
 
     Fields:
+        serving: None: nothing was deployed, or it was taken down.
         previous: the release that served before `serving`.
         schema: the database's revision.
         ways: the ways back from `serving` to `previous` that were proven before it was deployed.
@@ -160,7 +163,7 @@ def make_plan(
             f"{name} has no earlier release to go back to",
             f"deploy the version you want: rollout deploy --env {name} --source FOLDER",
         )
-    if looks_back and situation.serving is None:
+    if kind in {Kind.MONITOR, Kind.DOWN} and situation.serving is None:
         raise NotPossible(
             f"nothing is deployed in {name}", f"deploy first: rollout deploy --env {name}"
         )
@@ -187,7 +190,7 @@ def make_plan(
     )
 
 
-def _steps(
+def _steps(  # noqa: PLR0911 - one per kind
     kind: Kind, spec: Spec, baseline: Release | None
 ) -> tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]:
     """Forward, to finish, and back by a flip of traffic."""
@@ -209,6 +212,8 @@ def _steps(
             return _REHEARSE, (), ()
         case Kind.BACKUP:
             return (Step.BACKUP,), (), ()
+        case Kind.DOWN:
+            return (Step.TAKE_DOWN,), (), _BACK
         case _:
             assert_never(kind)
 

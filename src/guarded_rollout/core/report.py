@@ -154,9 +154,12 @@ def ending_lines(state: State, rollout: str) -> list[str]:
                 Kind.MIGRATE: f"migrated the schema of {environment} for {name}",
                 Kind.REHEARSE: f"rehearsed {name} for {environment}: nothing was changed",
                 Kind.BACKUP: f"backed up {environment}",
+                Kind.DOWN: f"taken down: nothing serves {environment}",
             }
+            again = f"  -> again: rollout rollback --env {environment} --reason WHY"
+            back = [again] if plan.kind is Kind.DOWN else []
             lost = [f"  a person is needed: no copy at {name}" for name in missing_copies(state)]
-            return [said.get(plan.kind, "done"), *lost, *left]
+            return [said.get(plan.kind, "done"), *lost, *left, *back]
         case Phase.ROLLED_BACK:
             serves = plan.baseline.name if plan.baseline else "nothing"
             return [f"rolled back: {serves} serves {environment}", f"  because {state.reason}"]

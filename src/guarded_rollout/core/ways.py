@@ -74,6 +74,8 @@ def way_back(plan: Plan, begun: frozenset[Step], way: Way, ways: tuple[Way, ...]
 def _flip(plan: Plan, begun: frozenset[Step]) -> Steps:
     if plan.kind in {Kind.MONITOR, Kind.ROLLBACK}:
         return plan.back
+    if plan.kind is Kind.DOWN:
+        return plan.back if Step.TAKE_DOWN in begun else ()
     if not begun & {Step.MIGRATE, Step.START, Step.SHIFT}:
         return ()
     unneeded: set[Step] = set()

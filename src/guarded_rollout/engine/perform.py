@@ -15,6 +15,7 @@ from guarded_rollout.engine import (
     rehearsal,
     restoring,
     returning,
+    taking_down,
 )
 from guarded_rollout.engine.order import Order
 from guarded_rollout.ports import Control, Ports
@@ -49,6 +50,7 @@ _DEEDS: Mapping[Step, _Deed] = {
     Step.RETIRE: finishing.retire,
     Step.PRUNE: finishing.prune,
     Step.CLOSE: restoring.close,
+    Step.TAKE_DOWN: taking_down.take_down,
     Step.SET_ASIDE: restoring.set_aside,
     Step.RESTORE: restoring.restore,
     Step.UNMIGRATE: returning.unmigrate,

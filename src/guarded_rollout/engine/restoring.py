@@ -18,7 +18,7 @@ from guarded_rollout.core.problems import Broken, NotPossible
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.engine.drill import filled
 from guarded_rollout.engine.order import Order, backup_file
-from guarded_rollout.engine.returning import patience
+from guarded_rollout.engine.returning import stop_all
 from guarded_rollout.ports import (
     AsideNote,
     BackupRequest,
@@ -36,13 +36,7 @@ def close(order: Order, ports: Ports, _: Control) -> Outcome:
     """No traffic, no writers. From here to the return users get 503."""
     ports.traffic.start()
     ports.traffic.route(Route(None, None, order.fence))
-    stopped = []
-    for release in ports.target.started(order.plan.spec.service.name):
-        seconds = patience(order, ports, release)
-        ports.traffic.drain(release.name, seconds)
-        ports.target.stop(release, seconds)
-        stopped.append(release.name)
-    return {"stopped": stopped, "at": ports.clock.now()}
+    return {"stopped": stop_all(order, ports), "at": ports.clock.now()}
 
 
 def set_aside(order: Order, ports: Ports, control: Control) -> Outcome:

@@ -41,6 +41,18 @@ def stop_candidate(order: Order, ports: Ports, _: Control) -> Outcome:
     return {"stopped": candidate.name, "logs": logs}
 
 
+def stop_all(order: Order, ports: Ports) -> list[str]:
+    """Every release answers what it has begun, then stops. Returns their names."""
+    stopped = []
+    for release in ports.target.started(order.plan.spec.service.name):
+        seconds = patience(order, ports, release)
+        if ports.traffic.running():
+            ports.traffic.drain(release.name, seconds)
+        ports.target.stop(release, seconds)
+        stopped.append(release.name)
+    return stopped
+
+
 def patience(order: Order, ports: Ports, release: Release) -> float:
     """How long a release may finish what it has begun: not long when it answers nobody.
 

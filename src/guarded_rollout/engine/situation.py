@@ -62,9 +62,18 @@ def read_situation(journal: Journal, environment: str, schema: str | None = None
             if plan.baseline != serving:
                 ways = _ways(state_of(journal, known), schema)
                 return Situation(serving, plan.baseline, schema, ways, plan.schema_before)
+        if (known.kind, known.ended) == (Kind.DOWN, Phase.DONE):
+            return _taken_down(state_of(journal, known), schema)
         if went_back:
             return Situation(serving or recorded_plan(journal, known).baseline, None, schema)
     return Situation(serving, None, schema)
+
+
+def _taken_down(state: State, schema: str | None) -> Situation:
+    """It can serve again on the schema that it left."""
+    left = state.outcomes[Step.TAKE_DOWN]["schema"]
+    ways = (Way.FLIP,) if None in {schema, left} or schema == left else ()
+    return Situation(None, plan_of(state).candidate, schema, ways, left)
 
 
 def _ways(state: State, schema: str | None) -> tuple[Way, ...]:
