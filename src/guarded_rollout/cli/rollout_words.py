@@ -132,8 +132,7 @@ def add_steering(commands: Commands) -> None:
         "taking_down:down",
         "stop what serves, proxy and all, once its requests are answered; its data stay, and "
         "rollback brings it back",
-        "  rollout down --env development --reason 'tried it'\n"
-        "  rollout rollback --env development --reason 'again'",
+        "  rollout down --env development --reason 'tried it'",
     )
     reason(down, default=None)
     down.add_argument("--force", action="store_true", help="skip the question, nothing else")
