@@ -83,7 +83,7 @@ def plan(
     kind: Kind = Kind.DEPLOY, policy: WatchPolicy | None = None, *, first: bool = False
 ) -> Plan:
     """NEW beside OLD; `first`: nothing was deployed before."""
-    if kind in {Kind.ROLLBACK, Kind.MONITOR}:
+    if kind in {Kind.ROLLBACK, Kind.MONITOR, Kind.DOWN}:
         situation = Situation(serving=NEW, previous=None if first else OLD)
     else:
         situation = Situation(serving=None if first else OLD)
