@@ -113,7 +113,7 @@ def test_a_locked_database_does_not_hold_up_the_way_back(project, locked_databas
     with locked_database():
         answer = project.run("rollback", "--env", "production", "--dry-run")
     assert answer.code == 0
-    assert "is locked: somebody held it for 5 s; traffic can go back all the same" in answer.out
+    assert "is locked: somebody held it for 5 s; traffic moves all the same" in answer.out
 
 
 def test_a_live_rollout_that_has_just_ended_is_taken_back_as_what_serves(project, monkeypatch):

@@ -15,9 +15,9 @@ from guarded_rollout.core.facts import (
     ResumeAsked,
     RollbackAsked,
 )
-from guarded_rollout.core.problems import NotPossible
+from guarded_rollout.core.problems import NotPossible, Problem
 from guarded_rollout.core.rollout import ImpossibleFact, advance, replay
-from guarded_rollout.ports import Behind, Journal, Known
+from guarded_rollout.ports import Behind, Journal, Known, Ports
 
 
 class Ended(NotPossible):
@@ -73,3 +73,12 @@ def confirm(args: argparse.Namespace, what: str) -> None:
     tell(f"{what}? type the environment's name to go on:")
     if sys.stdin.readline().strip() != args.env:
         raise NotPossible("not confirmed, nothing was changed", "--force skips this question")
+
+
+def schema_if_it_says(args: argparse.Namespace, ports: Ports) -> str | None:
+    """None: it does not say. A locked or broken database may be the very reason for this."""
+    try:
+        return ports.database.revision() if ports.database.exists() else None
+    except Problem as problem:
+        args.screen.line(f"warning: {problem.why.what}; traffic moves all the same")
+        return None

@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import replace
 
 from guarded_rollout.adapters.host import user
-from guarded_rollout.cli.asking import Ended, ask, confirm
+from guarded_rollout.cli.asking import Ended, ask, confirm, schema_if_it_says
 from guarded_rollout.cli.guard import ensure_guard
 from guarded_rollout.cli.machines import expect_here
 from guarded_rollout.cli.rollouts import begin_and_follow, follow_to_rest, plan_document
@@ -19,7 +19,7 @@ from guarded_rollout.core.facts import (
 )
 from guarded_rollout.core.moves import way_of
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
-from guarded_rollout.core.problems import BadInput, NotPossible, Problem
+from guarded_rollout.core.problems import BadInput, NotPossible
 from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup
 from guarded_rollout.core.spec import Release, Spec
@@ -135,7 +135,7 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     spec = spec_or_frozen(args, places, journal, screen)
     backup = _verify_named_backup(args, places, spec, journal)
     ports = open_ports(places, spec, journal)
-    situation = read_situation(journal, args.env, _schema_if_it_says(args, ports))
+    situation = read_situation(journal, args.env, schema_if_it_says(args, ports))
     nobody = Release(spec.service.name, "none", "0" * 64)
     serving = situation.serving or situation.previous or nobody
     lost: dict[str, dict[str, int]] = {}
@@ -185,15 +185,6 @@ def _verify_named_backup(
         return None
     ports = open_ports(places, spec, journal)
     return ports.archive.verify(places.root / args.backup, args.env, ports.database)
-
-
-def _schema_if_it_says(args: argparse.Namespace, ports: Ports) -> str | None:
-    """A database that is locked or broken may be the very reason to go back."""
-    try:
-        return ports.database.revision() if ports.database.exists() else None
-    except Problem as problem:
-        args.screen.line(f"warning: {problem.why.what}; traffic can go back all the same")
-        return None
 
 
 def _stop_backups(args: argparse.Namespace, journal: Journal) -> None:

@@ -2,10 +2,10 @@
 
 import argparse
 
-from guarded_rollout.cli.asking import confirm
+from guarded_rollout.cli.asking import confirm, schema_if_it_says
 from guarded_rollout.cli.rollouts import begin_and_follow, plan_document, refuse_if_active
 from guarded_rollout.cli.spec import check_environment, spec_or_frozen
-from guarded_rollout.cli.wiring import Places, open_journal
+from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.spec import Release
@@ -19,7 +19,8 @@ def down(args: argparse.Namespace) -> int:
     check_environment(args, places, journal)
     refuse_if_active(args, places, journal)
     spec = spec_or_frozen(args, places, journal, screen)
-    situation = read_situation(journal, args.env)
+    ports = open_ports(places, spec, journal)
+    situation = read_situation(journal, args.env, schema_if_it_says(args, ports))
     serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
     plan = make_plan(Kind.DOWN, spec, serving, situation)
     screen.lines(plan_lines(plan))
