@@ -179,9 +179,9 @@ class Project:
         person = PromoteAsked("ops@here", "checked by hand")
         self.happen(rollout, *self.forward(rollout), look, person, *done(*FINISH))
 
-    def rolled_back(self):
+    def rolled_back(self, name=None):
         """NEW was too slow."""
-        rollout = self.begin()
+        rollout = self.begin(name=name)
         look = Observed(examples.seen(30.0, look=1))
         self.happen(rollout, *self.forward(rollout), look, BREACH, *done(*BACK))
         return rollout

@@ -2,6 +2,7 @@
 
 import argparse
 
+from guarded_rollout.adapters.clock import SystemClock
 from guarded_rollout.adapters.host import user
 from guarded_rollout.cli.asking import ask
 from guarded_rollout.cli.guard import ensure_guard, ensure_told, find, guarded, left_alone
@@ -17,6 +18,7 @@ from guarded_rollout.core.facts import (
     ResumeAsked,
 )
 from guarded_rollout.core.problems import NotPossible, Problem
+from guarded_rollout.engine.outbox import calling
 from guarded_rollout.engine.situation import (
     state_of,
 )
@@ -56,19 +58,25 @@ def pause(args: argparse.Namespace) -> int:
 
 
 def ack(args: argparse.Namespace) -> int:
-    """`rollout ack`: a person is on it; nobody else is called."""
+    """`rollout ack`: a person is on it; nobody else is called.
+
+    An incident calls on, whatever was begun after it. Where nothing calls, it is the newest.
+    """
     places = Places(args.root)
     journal = open_journal(places, look_only=True)
     check_environment(args, places, journal)
-    known = find(journal, args.env)
-    if known is None:
+    newest = find(journal, args.env)
+    if newest is None:
         raise NotPossible(f"nothing happened in {args.env} yet", f"rollout status --env {args.env}")
     journal = open_journal(places)
     fact = Acknowledged(user(), args.reason)
-    ask(journal, known, fact)
-    args.screen.line(f"{known.rollout} is acknowledged by {fact.by}: nobody else is called")
-    _write_down(args, places, journal, known)
-    args.screen.document({"rollout": known.rollout, "acknowledged": fact.by})
+    answered = calling(journal, SystemClock(), args.env) or (newest,)
+    for known in answered:
+        ask(journal, known, fact)
+        args.screen.line(f"{known.rollout} is acknowledged by {fact.by}: nobody else is called")
+        _write_down(args, places, journal, known)
+    rollouts = [known.rollout for known in answered]
+    args.screen.document({"rollout": rollouts[0], "rollouts": rollouts, "acknowledged": fact.by})
     return 0
 
 

@@ -161,6 +161,13 @@ OLD_NEWS = 24 * 3600.0
 """Seconds after which nobody is told any more what was not told in time."""
 
 
+def calling(journal: Journal, clock: Clock, environment: str) -> tuple[Known, ...]:
+    """The rollouts that call for a person whom nobody has been yet, newest first."""
+    now = clock.now()
+    recent = (known for known in journal.known(environment) if now - known.began <= OLD_NEWS)
+    return tuple(known for known in recent if Reader(journal, known.rollout).read().alarm)
+
+
 def owed(
     journal: Journal, notices: Notices, clock: Clock, known: Known, tracker: str | None = None
 ) -> bool:
