@@ -1,7 +1,9 @@
-"""`rollout ack`: who is called is answered, whatever was begun since."""
+"""Who is called is answered, and who was not told is told, whatever was begun since."""
 
 import contextlib
 
+from guarded_rollout.cli import guard
+from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.facts import Acknowledged
 
 
@@ -39,3 +41,30 @@ def test_what_nobody_is_called_for_can_be_acknowledged_too(project):
     rollout = project.promoted()
     assert project.run("ack", "--env", "production").code == 0
     assert acknowledged(project, rollout) == [""]
+
+
+def test_people_are_told_of_an_incident_though_another_rollout_came_after_it(project, monkeypatch):
+    """Its guard was killed before it could; one rollout after the other gets a new one."""
+    monkeypatch.setenv("NOTIFY_WEBHOOK_URL", "http://127.0.0.1:9/nobody")
+    started = []
+    monkeypatch.setattr(guard, "spawn", lambda _, known: started.append(known.rollout))
+    incident = project.rolled_back()
+    later = project.begin(name="production-later")
+    project.promote(later)
+    assert project.run("resume", "--env", "production").code == 0
+    assert started == [incident]
+    with contextlib.closing(project.journal()) as journal:
+        guard.ensure_told(Places(project.root), journal, "production", {incident})
+    assert started == [incident, later]
+
+
+def test_what_was_told_is_not_looked_at_again(project, monkeypatch):
+    """The agent asks every few seconds, for as long as it lives."""
+    monkeypatch.setattr(guard, "owed", lambda *_: False)
+    rollout = project.promoted()
+    told = set()
+    with contextlib.closing(project.journal()) as journal:
+        assert guard.ensure_told(Places(project.root), journal, "production", told) is None
+        assert told == {rollout}
+        monkeypatch.setattr(guard, "owed", None)
+        assert guard.ensure_told(Places(project.root), journal, "production", told) is None

@@ -21,7 +21,6 @@ from guarded_rollout.cli.guard import (
     ensure_guard,
     ensure_told,
     left_alone,
-    untold,
 )
 from guarded_rollout.cli.machines import home_elsewhere
 from guarded_rollout.cli.screen import Screen
@@ -89,7 +88,7 @@ class Caretaker:
         self._not_well: dict[str, int] = {}
         self._guards: list[Guard] = []
         self._wanted: dict[str, _Wanted] = {}
-        self._told: dict[str, Known] = {}
+        self._told: set[str] = set()
 
     def round(self) -> None:
         """Look at every environment once."""
@@ -129,17 +128,11 @@ class Caretaker:
         alone = left_alone(journal, environment)
         if alone is not None:
             self._guard(alone, ensure_guard(self._places, journal, alone))
-        elif self._rounds % ROUNDS_PER_LOOK == 1:
-            newest = journal.known(environment)[0]
-            self._keep_serving(journal, newest)
-            self._see_people_told(journal, newest)
-
-    def _see_people_told(self, journal: Journal, newest: Known) -> None:
-        if self._told.get(newest.environment) == newest:
+        if self._rounds % ROUNDS_PER_LOOK != 1:
             return
-        if not untold(self._places, journal, newest):
-            self._told[newest.environment] = newest
-        elif found := ensure_told(self._places, journal, newest.environment):
+        if alone is None:
+            self._keep_serving(journal, journal.known(environment)[0])
+        if found := ensure_told(self._places, journal, environment, self._told):
             self._guard(*found)
 
     def _guard(self, known: Known, guard: Guard | None) -> None:

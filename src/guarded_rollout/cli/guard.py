@@ -14,7 +14,7 @@ from guarded_rollout.cli.wiring import Places
 from guarded_rollout.core.problems import NeedsPerson
 from guarded_rollout.core.rollout import advance, replay
 from guarded_rollout.core.state import Phase, State
-from guarded_rollout.engine.outbox import owed
+from guarded_rollout.engine.outbox import owed, recent
 from guarded_rollout.notify.github import IssueTracker
 from guarded_rollout.notify.port import Notifier
 from guarded_rollout.ports import Away, Entry, Holder, Journal, Known
@@ -110,23 +110,27 @@ def left_alone(journal: Journal, environment: str) -> Known | None:
     return next((known for known in journal.known(environment) if known.ended is None), None)
 
 
-def ensure_told(places: Places, journal: Journal, environment: str) -> tuple[Known, Guard] | None:
-    """Start a guard for the newest rollout when it is over and people were not told all of it.
+def ensure_told(
+    places: Places, journal: Journal, environment: str, told: set[str] | None = None
+) -> tuple[Known, Guard] | None:
+    """Start a guard for a rollout that is over and of which people were not told all.
 
-    None: all was told, or somebody is at it.
+    The oldest first: an incident is not forgotten because something was begun after it. None: all
+    was told, or somebody is at it. `told` remembers what needs no second look.
     """
-    newest = next(iter(journal.known(environment)), None)
-    if newest is None or not untold(places, journal, newest):
-        return None
-    if lock_holder(places.outbox_lock(newest.rollout)) is not None:
-        return None
-    return newest, spawn(places, newest)
+    told = set() if told is None else told
+    for known in reversed(recent(journal, SystemClock(), environment)):
+        if known.ended is None or known.rollout in told:
+            continue
+        if not _untold(places, journal, known):
+            told.add(known.rollout)
+        elif lock_holder(places.outbox_lock(known.rollout)) is None:
+            return known, spawn(places, known)
+    return None
 
 
-def untold(places: Places, journal: Journal, known: Known) -> bool:
-    """Look: it is over, and there is something to tell, now or when nobody acknowledges."""
-    if known.ended is None:
-        return False
+def _untold(places: Places, journal: Journal, known: Known) -> bool:
+    """Look: there is something to tell, now or when nobody acknowledges."""
     clock = SystemClock()
     tracker = IssueTracker(places.root, clock).name(known.environment)
     return owed(journal, Notifier(places.root, clock), clock, known, tracker)

@@ -161,11 +161,16 @@ OLD_NEWS = 24 * 3600.0
 """Seconds after which nobody is told any more what was not told in time."""
 
 
+def recent(journal: Journal, clock: Clock, environment: str) -> tuple[Known, ...]:
+    """The rollouts of which anybody may still be told, newest first."""
+    since = clock.now() - OLD_NEWS
+    return tuple(known for known in journal.known(environment) if known.began >= since)
+
+
 def calling(journal: Journal, clock: Clock, environment: str) -> tuple[Known, ...]:
     """The rollouts that call for a person whom nobody has been yet, newest first."""
-    now = clock.now()
-    recent = (known for known in journal.known(environment) if now - known.began <= OLD_NEWS)
-    return tuple(known for known in recent if Reader(journal, known.rollout).read().alarm)
+    known = recent(journal, clock, environment)
+    return tuple(one for one in known if Reader(journal, one.rollout).read().alarm)
 
 
 def owed(
