@@ -4,7 +4,7 @@ import contextlib
 
 from guarded_rollout.cli import guard
 from guarded_rollout.cli.wiring import Places
-from guarded_rollout.core.facts import Acknowledged
+from guarded_rollout.core.facts import Acknowledged, Notified
 
 
 def acknowledged(project, rollout):
@@ -48,11 +48,15 @@ def test_people_are_told_of_an_incident_though_another_rollout_came_after_it(pro
     monkeypatch.setenv("NOTIFY_WEBHOOK_URL", "http://127.0.0.1:9/nobody")
     started = []
     monkeypatch.setattr(guard, "spawn", lambda _, known: started.append(known.rollout))
+    earlier = project.refused("production-earlier")
     incident = project.rolled_back()
+    heard = Notified(f"{incident}:1:deploy-start", "webhook", "delivered")
+    with contextlib.closing(project.journal()) as journal:
+        journal.append(None, incident, heard, after=journal.entries(incident)[-1].seq)
     later = project.begin(name="production-later")
     project.promote(later)
     assert project.run("resume", "--env", "production").code == 0
-    assert started == [incident]
+    assert started == [incident], f"{earlier} was told on no channel that there is"
     with contextlib.closing(project.journal()) as journal:
         guard.ensure_told(Places(project.root), journal, "production", {incident})
     assert started == [incident, later]
@@ -60,7 +64,7 @@ def test_people_are_told_of_an_incident_though_another_rollout_came_after_it(pro
 
 def test_what_was_told_is_not_looked_at_again(project, monkeypatch):
     """The agent asks every few seconds, for as long as it lives."""
-    monkeypatch.setattr(guard, "owed", lambda *_: False)
+    monkeypatch.setattr(guard, "owed", lambda *_, **__: False)
     rollout = project.promoted()
     told = set()
     with contextlib.closing(project.journal()) as journal:

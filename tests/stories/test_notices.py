@@ -96,7 +96,8 @@ def test_a_rollback_is_told_in_order_and_its_ending_is_on_record(site, releases)
         assert done.returncode == 2, done.stdout + done.stderr
         facts = site.wait_for(lambda f: ("rollback-success", "delivered") in notified(f))
         told = [type_ for type_, status in notified(facts) if status == "delivered"]
-        assert told == [
+        # A machine that is busy with other tests is told of, too.
+        assert [type_ for type_ in told if type_ != "warning"] == [
             "deploy-start",
             "watch",
             "gate-breach",

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -174,18 +175,14 @@ class Site:
 
     def facts(self):
         """(kind, body) of every fact, read straight from the journal's file."""
-        import sqlite3
-
         file = self.root / ".rollout" / "journal.db"
         if not file.exists():
             return []
-        with contextlib.closing(
-            sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)
-        ) as db:
-            try:
-                rows = db.execute("SELECT kind, body FROM facts ORDER BY seq").fetchall()
-            except sqlite3.OperationalError:
-                return []
+        try:
+            rows = _read(file, "ro")
+        except sqlite3.OperationalError:
+            # Whoever was killed in mid commit left what only a writer may roll back.
+            rows = _read(file, "rw")
         return [(kind, json.loads(body)) for kind, body in rows]
 
     def wait_for(self, wanted, seconds=120):
@@ -262,6 +259,16 @@ class Site:
             Path(folder).chmod(0o700)
         shutil.rmtree(self.root, ignore_errors=True)
         shutil.rmtree(self.env["XDG_RUNTIME_DIR"], ignore_errors=True)
+
+
+def _read(file, mode):
+    """The rows; none before the table was made."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{file}?mode={mode}", uri=True, timeout=30)
+    ) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchall():
+            return []
+        return db.execute("SELECT kind, body FROM facts ORDER BY seq").fetchall()
 
 
 def began(step, kind="step-began"):

@@ -119,21 +119,23 @@ def ensure_told(
     was told, or somebody is at it. `told` remembers what needs no second look.
     """
     told = set() if told is None else told
-    for known in reversed(recent(journal, SystemClock(), environment)):
+    found = recent(journal, SystemClock(), environment)
+    for known in reversed(found):
         if known.ended is None or known.rollout in told:
             continue
-        if not _untold(places, journal, known):
+        if not _untold(places, journal, known, only_heard=known != found[0]):
             told.add(known.rollout)
         elif lock_holder(places.outbox_lock(known.rollout)) is None:
             return known, spawn(places, known)
     return None
 
 
-def _untold(places: Places, journal: Journal, known: Known) -> bool:
+def _untold(places: Places, journal: Journal, known: Known, *, only_heard: bool) -> bool:
     """Look: there is something to tell, now or when nobody acknowledges."""
     clock = SystemClock()
     tracker = IssueTracker(places.root, clock).name(known.environment)
-    return owed(journal, Notifier(places.root, clock), clock, known, tracker)
+    notifier = Notifier(places.root, clock)
+    return owed(journal, notifier, clock, known, tracker, only_heard=only_heard)
 
 
 def find(journal: Journal, environment: str, rollout: str | None = None) -> Known | None:

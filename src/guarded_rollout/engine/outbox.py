@@ -174,14 +174,27 @@ def calling(journal: Journal, clock: Clock, environment: str) -> tuple[Known, ..
 
 
 def owed(
-    journal: Journal, notices: Notices, clock: Clock, known: Known, tracker: str | None = None
+    journal: Journal,
+    notices: Notices,
+    clock: Clock,
+    known: Known,
+    tracker: str | None = None,
+    *,
+    only_heard: bool = False,
 ) -> bool:
-    """Look: there is something to tell now, or later when nobody acknowledges."""
+    """Look: there is something to tell now, or later when nobody acknowledges.
+
+    `only_heard`: to those who were told of it before. A channel that is new hears what is new.
+    """
     now = clock.now()
     if now - known.began > OLD_NEWS:
         return False
     story = Reader(journal, known.rollout).read()
     channels = notices.channels(known.environment)
+    if only_heard:
+        heard = {channel for _, channel in story.told}
+        channels = tuple(channel for channel in channels if channel in heard)
+        tracker = tracker if tracker in heard else None
     waiting = any(pending(story, channel, now) for channel in channels)
     if tracker is not None:
         waiting = waiting or bool(pending(story, tracker, now, due_of_incident))
