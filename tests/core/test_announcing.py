@@ -159,6 +159,20 @@ def test_what_nobody_waits_for_is_not_told(kind):
     assert story.notices == ()
 
 
+def test_a_service_that_is_taken_down_and_comes_again_is_told():
+    """Who did it, before and after; coming again it is not said to be taken back."""
+    plan = examples.plan(Kind.DOWN)
+    story = read("r1", lines(Started(plan, "ann"), *steps(plan, Step.TAKE_DOWN)))
+    assert types(story) == ["info", "info"]
+    first, last = (notice.message for notice in story.notices)
+    assert first == f"{examples.NEW.name} is taken down: nothing will serve production."
+    assert last.startswith("Nothing serves production any more")
+    assert story.alarm is None
+    again = replace(examples.plan(Kind.ROLLBACK), baseline=examples.NEW)
+    (begun,) = read("r2", lines(Started(again, "ann"))).notices
+    assert begun.message == f"{examples.NEW.name} comes again."
+
+
 def test_what_was_said_of_a_notice_moves_nothing():
     """The outbox is the projection minus these; the rollout is where it was."""
     facts = deploy()

@@ -78,7 +78,7 @@ def _moved(before: State, plan: Plan, after: State) -> list[Said]:  # noqa: PLR0
         case Phase.DONE if plan.kind is Kind.MONITOR:
             return [("window-complete", f"{name} stays: {after.reason}.")]
         case Phase.DONE if plan.kind is Kind.DOWN:
-            return [("info", f"{ending_lines(after, '')[0].capitalize()}.")]
+            return [("info", f"Nothing serves {environment.name} any more: {name} was taken down.")]
         case Phase.DONE:
             why = f" {after.reason[:1].upper()}{after.reason[1:]}." if after.reason else ""
             return [("deploy-success", f"{ending_lines(after, '')[0]}.{why}")]
