@@ -29,7 +29,7 @@ from guarded_rollout.engine.perform import perform
 from guarded_rollout.engine.watch import Watch
 from guarded_rollout.ports import Away, Behind, Entry, Lease, Ports
 
-ASK_SECONDS = 0.5
+ASK_SECONDS = 1.0
 _TICK = 0.05
 
 

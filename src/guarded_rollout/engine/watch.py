@@ -24,7 +24,7 @@ SCRAPES_PER_TIDYING = 60
 FRESH_SECONDS = 1.0
 FIRST_ROUND_SECONDS = 30.0
 """A round takes one; whoever is not known after this is no reason not to look."""
-_TICK = 0.1
+_TICK = 0.2
 _NAP = 0.25
 """A tick of what may come a little later: scrapes, requests of our own."""
 
