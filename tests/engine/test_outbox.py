@@ -1,10 +1,12 @@
 """The outbox on a world in memory: everything arrives, in order, whoever dies."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from guarded_rollout.core.facts import Acknowledged, Notified
 from guarded_rollout.core.state import Phase
-from guarded_rollout.engine.outbox import Outbox, owed
+from guarded_rollout.engine.outbox import OLD_NEWS, Outbox, owed, recent
 from guarded_rollout.testing import examples
 
 NEW = examples.NEW.name
@@ -90,6 +92,9 @@ def test_what_is_owed_is_known_until_it_was_told(heard):
     assert owed(*looking)
     tell_people(heard, rollout)
     assert not owed(*looking)
+    assert known in recent(heard.journal, heard.clock, "production")
+    tomorrow = SimpleNamespace(now=lambda: known.began + OLD_NEWS + 1)
+    assert recent(heard.journal, tomorrow, "production") == ()
 
 
 def test_an_alarm_is_told_again_until_somebody_acknowledges(heard):

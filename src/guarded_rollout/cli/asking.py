@@ -17,6 +17,7 @@ from guarded_rollout.core.facts import (
 )
 from guarded_rollout.core.problems import NotPossible, Problem
 from guarded_rollout.core.rollout import ImpossibleFact, advance, replay
+from guarded_rollout.engine.situation import schema_of
 from guarded_rollout.ports import Behind, Journal, Known, Ports
 
 
@@ -78,7 +79,7 @@ def confirm(args: argparse.Namespace, what: str) -> None:
 def schema_if_it_says(args: argparse.Namespace, ports: Ports) -> str | None:
     """None: it does not say. A locked or broken database may be the very reason for this."""
     try:
-        return ports.database.revision() if ports.database.exists() else None
+        return schema_of(ports)
     except Problem as problem:
         args.screen.line(f"warning: {problem.why.what}; traffic moves all the same")
         return None

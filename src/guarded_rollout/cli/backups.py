@@ -15,7 +15,7 @@ from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.problems import NotPossible
 from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup, expired
-from guarded_rollout.core.spec import Release, Spec
+from guarded_rollout.core.spec import Spec, no_release
 from guarded_rollout.engine.drill import Drill
 from guarded_rollout.engine.finishing import prune_backups
 from guarded_rollout.engine.situation import read_situation
@@ -29,7 +29,7 @@ def create(args: argparse.Namespace) -> int:
     journal = open_journal(places, look_only=True)
     refuse_if_active(args, places, journal)
     situation = read_situation(journal, args.env)
-    release = situation.serving or Release(spec.service.name, "none", "0" * 64)
+    release = situation.serving or no_release(spec.service.name)
     plan = make_plan(Kind.BACKUP, spec, release, situation)
     if args.dry_run:
         ports = open_ports(places, spec, journal)

@@ -14,15 +14,13 @@ from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.changes import counted
 from guarded_rollout.core.fact_text import lost_lines
-from guarded_rollout.core.facts import (
-    RollbackAsked,
-)
+from guarded_rollout.core.facts import RollbackAsked
 from guarded_rollout.core.moves import way_of
 from guarded_rollout.core.plan import Kind, Situation, Way, Wish, make_plan
 from guarded_rollout.core.problems import BadInput, NotPossible
 from guarded_rollout.core.report import plan_lines
 from guarded_rollout.core.retention import Backup
-from guarded_rollout.core.spec import Release, Spec
+from guarded_rollout.core.spec import Spec, no_release
 from guarded_rollout.core.state import Phase, State, backup_of
 from guarded_rollout.engine.restoring import since
 from guarded_rollout.engine.situation import (
@@ -136,8 +134,7 @@ def _undo_serving(args: argparse.Namespace, places: Places, journal: Journal) ->
     backup = _verify_named_backup(args, places, spec, journal)
     ports = open_ports(places, spec, journal)
     situation = read_situation(journal, args.env, schema_if_it_says(args, ports))
-    nobody = Release(spec.service.name, "none", "0" * 64)
-    serving = situation.serving or situation.previous or nobody
+    serving = situation.serving or situation.previous or no_release(spec.service.name)
     lost: dict[str, dict[str, int]] = {}
     if args.restore_data:
         backup = backup or _newest_to_restore(args, ports, journal)

@@ -25,11 +25,11 @@ from guarded_rollout.core.facts import Started
 from guarded_rollout.core.plan import Kind, Plan, Situation, Wish, make_plan
 from guarded_rollout.core.problems import Busy, NeedsPerson, NotPossible, Problem
 from guarded_rollout.core.report import ending_lines, plan_lines, report
-from guarded_rollout.core.spec import Release, Spec
+from guarded_rollout.core.spec import Spec, no_release
 from guarded_rollout.core.stage_power import StageFinds, stages_find
 from guarded_rollout.core.state import exit_code
 from guarded_rollout.engine.serving import ensure_serving
-from guarded_rollout.engine.situation import read_situation
+from guarded_rollout.engine.situation import read_situation, schema_of
 from guarded_rollout.engine.watched_rollouts import traffic
 from guarded_rollout.ports import Journal, Known, Ports
 
@@ -83,9 +83,9 @@ def planned(
 ) -> tuple[Plan, Ports, Situation]:
     """What these words would do now. Looks only."""
     ports = open_ports(places, spec, journal)
-    situation = read_situation(journal, args.env, _schema(ports))
+    situation = read_situation(journal, args.env, schema_of(ports))
     if kind is Kind.MONITOR:
-        candidate = situation.serving or Release(spec.service.name, "none", "0" * 64)
+        candidate = situation.serving or no_release(spec.service.name)
     else:
         candidate = ports.builder.describe(spec.service, ports.root / spec.service.source)
     wish = Wish(_backup_to_use(args, ports), getattr(args, "forward_only", None))
@@ -96,10 +96,6 @@ def _finds(journal: Journal, plan: Plan) -> tuple[StageFinds, ...]:
     """What each stage can find, where an earlier watch tells the traffic."""
     seen = traffic(journal, plan.spec.environment.name) if len(plan.stages) > 1 else None
     return stages_find(plan, seen, random.Random) if seen is not None else ()
-
-
-def _schema(ports: Ports) -> str | None:
-    return ports.database.revision() if ports.database.exists() else None
 
 
 def _backup_to_use(args: argparse.Namespace, ports: Ports) -> str | None:

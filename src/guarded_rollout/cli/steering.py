@@ -19,9 +19,7 @@ from guarded_rollout.core.facts import (
 )
 from guarded_rollout.core.problems import NotPossible, Problem
 from guarded_rollout.engine.outbox import calling
-from guarded_rollout.engine.situation import (
-    state_of,
-)
+from guarded_rollout.engine.situation import state_of
 from guarded_rollout.ports import Journal, Known
 
 

@@ -8,7 +8,7 @@ from guarded_rollout.cli.spec import check_environment, spec_or_frozen
 from guarded_rollout.cli.wiring import Places, open_journal, open_ports
 from guarded_rollout.core.plan import Kind, make_plan
 from guarded_rollout.core.report import plan_lines
-from guarded_rollout.core.spec import Release
+from guarded_rollout.core.spec import no_release
 from guarded_rollout.engine.situation import read_situation
 
 
@@ -21,7 +21,7 @@ def down(args: argparse.Namespace) -> int:
     spec = spec_or_frozen(args, places, journal, screen)
     ports = open_ports(places, spec, journal)
     situation = read_situation(journal, args.env, schema_if_it_says(args, ports))
-    serving = situation.serving or Release(spec.service.name, "none", "0" * 64)
+    serving = situation.serving or no_release(spec.service.name)
     plan = make_plan(Kind.DOWN, spec, serving, situation)
     screen.lines(plan_lines(plan))
     if args.dry_run:

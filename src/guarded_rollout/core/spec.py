@@ -55,6 +55,11 @@ class Release:
         return f"{self.version}-{self.digest[:12]}{'-control' if self.control else ''}"
 
 
+def no_release(service: str) -> Release:
+    """Stands where a plan names a release and there is none."""
+    return Release(service, "none", "0" * 64)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One smoke check: a request, and what a healthy service answers to it.

@@ -187,8 +187,6 @@ def owed(
     `only_heard`: to those who were told of it before. A channel that is new hears what is new.
     """
     now = clock.now()
-    if now - known.began > OLD_NEWS:
-        return False
     story = Reader(journal, known.rollout).read()
     channels = notices.channels(known.environment)
     if only_heard:

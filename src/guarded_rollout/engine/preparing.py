@@ -9,6 +9,7 @@ from guarded_rollout.engine.copying import copy_backup
 from guarded_rollout.engine.launching import arm_of, built_release, launch, standing
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.readiness import wait_until_well
+from guarded_rollout.engine.situation import schema_of
 from guarded_rollout.engine.smoke import asked_at, checks_of, must_pass
 from guarded_rollout.engine.statements import listed
 from guarded_rollout.ports import BackupRequest, Control, Ports, Ran, Route
@@ -90,7 +91,7 @@ def migrate(order: Order, ports: Ports, control: Control) -> Outcome:
     migrations = order.plan.spec.service.migrations
     assert migrations is not None, "a plan without migrations has no migrate step"
     built = built_release(ports, order.plan.candidate)
-    before = ports.database.revision() if ports.database.exists() else None
+    before = schema_of(ports)
     ran: tuple[Ran, ...] = ()
     if before != built.head:
         ports.database.prepare()

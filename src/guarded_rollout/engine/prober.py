@@ -33,19 +33,24 @@ class Probed:
 
     @property
     def asked(self) -> bool:
-        """Something is known of it."""
+        """There was a round."""
         return self.pulse.last is not None
 
     @property
-    def healthy(self) -> bool | None:
-        """Every replica answered well. None: nobody could ask, as of a version that was retired."""
+    def _answers(self) -> Round | None:
+        """The last round. None: nobody could be asked, as of a version that was retired."""
         last = self.pulse.last
-        return last.failed == 0 if last is not None and last.ok + last.failed else None
+        return last if last is not None and last.ok + last.failed else None
+
+    @property
+    def healthy(self) -> bool | None:
+        """Every replica answered well."""
+        return self._answers.failed == 0 if self._answers else None
 
     @property
     def serving(self) -> int | None:
-        """How many replicas answered well. None: as of `healthy`."""
-        return self.pulse.last.ok if self.pulse.last and self.healthy is not None else None
+        """How many replicas answered well."""
+        return self._answers.ok if self._answers else None
 
     def after(self, latest: Round) -> "Probed":
         """One more round."""

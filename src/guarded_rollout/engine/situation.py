@@ -6,7 +6,7 @@ from guarded_rollout.core.rollout import replay
 from guarded_rollout.core.spec import Release
 from guarded_rollout.core.state import Phase, State, backup_of, plan_of
 from guarded_rollout.core.ways import proven
-from guarded_rollout.ports import Journal, Known
+from guarded_rollout.ports import Journal, Known, Ports
 
 
 def recorded_plan(journal: Journal, known: Known) -> Plan:
@@ -14,6 +14,11 @@ def recorded_plan(journal: Journal, known: Known) -> Plan:
     first = journal.entries(known.rollout)[0].fact
     assert isinstance(first, Started), "the first fact of a rollout is its start"
     return first.plan
+
+
+def schema_of(ports: Ports) -> str | None:
+    """The database's revision; None: there is no database yet."""
+    return ports.database.revision() if ports.database.exists() else None
 
 
 def machine_of(journal: Journal, environment: str) -> str:

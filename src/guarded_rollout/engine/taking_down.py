@@ -4,6 +4,7 @@ from guarded_rollout.core.facts import Outcome
 from guarded_rollout.core.problems import Problem
 from guarded_rollout.engine.order import Order
 from guarded_rollout.engine.returning import stop_all
+from guarded_rollout.engine.situation import schema_of
 from guarded_rollout.ports import Control, Ports, Route
 
 
@@ -20,6 +21,6 @@ def take_down(order: Order, ports: Ports, _: Control) -> Outcome:
 def _schema(ports: Ports) -> str | None:
     """None: it does not say. A broken database may be why somebody takes the service down."""
     try:
-        return ports.database.revision() if ports.database.exists() else None
+        return schema_of(ports)
     except Problem:
         return None
